@@ -1,0 +1,368 @@
+"""A real uvicorn server in a thread of this process: ``with serve(app) as server: …``.
+
+The thread runs an event loop of its own, so the server goes on while a notebook's cell
+waits, and a cell that blocks does not stop the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import inspect
+import logging
+import socket
+import sys
+import threading
+import traceback
+from collections import deque
+from contextlib import suppress
+from typing import Any, Self
+
+import uvicorn
+from uvicorn.importer import import_from_string
+
+from .errors import StartError, StopError
+
+__all__ = ["BackgroundServer", "Log", "ports_served", "running", "serve", "stop_all"]
+
+HOST = "127.0.0.1"
+START_DEADLINE = 4.0  # seconds until a start that makes no progress is given up
+GRACE = 0.4  # seconds that handlers get to end by themselves before they are cancelled
+STOP_DEADLINE = 0.8  # seconds until the loop is abandoned, whatever still runs on it
+LOG_LENGTH = 1_000  # records kept for each server, the oldest are dropped
+
+ports_served: set[int] = set()
+"""Every port that this process has served on, also those of stopped servers."""
+
+_running: dict[BackgroundServer, tuple[str, str] | None] = {}
+_by_thread: dict[int, BackgroundServer] = {}
+
+
+class Log(tuple[logging.LogRecord, ...]):
+    """What a server has logged so far; shown as one line per record, without times."""
+
+    def __str__(self) -> str:
+        return "\n".join(f"{record.levelname:<8} {record.getMessage()}" for record in self)
+
+    __repr__ = __str__
+
+
+class _LogRouter(logging.Handler):
+    """Hands each record to the server in whose thread it was made, and to nobody else."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if (server := _by_thread.get(record.thread or 0)) is not None:
+            server._records.append(record)
+
+
+class _UvicornServer(uvicorn.Server):
+    """A `uvicorn.Server` that says when it accepts, and stops at once when it is idle."""
+
+    def __init__(self, config: uvicorn.Config, ready: threading.Event) -> None:
+        super().__init__(config)
+        self._ready = ready
+        self._wake = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready.set()
+
+    async def main_loop(self) -> None:
+        # uvicorn looks at should_exit ten times a second; waiting for an event as well saves 50 ms a stop
+        counter = 0
+        while not await self.on_tick(counter):
+            counter += 1
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), 0.1)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self.server_state.connections or self.server_state.tasks:
+            await super().shutdown(sockets)
+            return
+        # nothing to drain: leave out uvicorn's fixed pause of 100 ms
+        for server in self.servers:
+            server.close()
+        await self.lifespan.shutdown()
+
+    def request_stop(self) -> None:
+        self.should_exit = True
+        self._wake.set()
+
+
+class BackgroundServer:
+    """A uvicorn server on 127.0.0.1, in a daemon thread with an event loop of its own.
+
+    Made by `serve`. It is a context manager: leaving the block stops it.
+    """
+
+    def __init__(self, app: Any, *, port: int = 0, **options: Any) -> None:
+        self.app = _checked(app)
+        self._records: deque[logging.LogRecord] = deque(maxlen=LOG_LENGTH)
+        self._cause: BaseException | None = None
+        self._config = self._configure(options)
+        self._socket = _bind(port)
+        self.port: int = self._socket.getsockname()[1]
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"server-{self.port}", daemon=True)
+        self._stopping = threading.Lock()
+
+    def _configure(self, options: dict[str, Any]) -> uvicorn.Config:
+        defaults: dict[str, Any] = {
+            "interface": "asgi3",
+            "lifespan": "auto",
+            "log_config": None,
+            "log_level": "info",
+            "timeout_graceful_shutdown": GRACE,
+        }
+        try:
+            return uvicorn.Config(self._watched, host=HOST, **(defaults | options))
+        except TypeError as error:
+            raise StartError(f"{error}; see uvicorn.Config for the options that serve() passes on") from None
+
+    async def _watched(self, scope: Any, receive: Any, send: Any) -> None:
+        """The app, with the exception of its lifespan kept: uvicorn logs it and drops it."""
+        try:
+            await self.app(scope, receive, send)
+        except BaseException as error:
+            if scope["type"] == "lifespan":
+                self._cause = error
+            raise
+
+    # where it is
+
+    def url(self, path: str = "/") -> str:
+        """The WebSocket address of `path`: ``ws://127.0.0.1:…``, or ``wss://`` with TLS."""
+        return f"{'wss' if self._config.is_ssl else 'ws'}://{HOST}:{self.port}{_rooted(path)}"
+
+    def http(self, path: str = "/") -> str:
+        """The HTTP address of `path`: ``http://127.0.0.1:…``, or ``https://`` with TLS."""
+        return f"{'https' if self._config.is_ssl else 'http'}://{HOST}:{self.port}{_rooted(path)}"
+
+    @property
+    def log(self) -> Log:
+        """The last 1,000 records that uvicorn and the server's loop have logged, oldest first."""
+        return Log(self._records)
+
+    @property
+    def connections(self) -> int:
+        """How many WebSocket connections are open on this server now."""
+        kind = self._config.ws_protocol_class if self._config.loaded else None
+        return sum(1 for protocol in list(self._server.server_state.connections) if type(protocol) is kind)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the server's thread runs."""
+        return self._thread.is_alive()
+
+    # its life
+
+    def start(self) -> None:
+        """Start the thread and return as soon as the server accepts connections.
+
+        Raises:
+            StartError: the server could not start within 4 s; the message names the cause.
+        """
+        self._thread.start()
+        in_time = self._ready.wait(START_DEADLINE)
+        if in_time and self._cause is None and self._thread.is_alive():
+            ports_served.add(self.port)
+            return
+        where = _where(self._thread)
+        with suppress(StopError):
+            self.stop()
+        if not in_time:
+            raise StartError(
+                f"the server did not start within {START_DEADLINE:g} s, it waits {where}; "
+                "look at the app's lifespan for something that never returns"
+            )
+        raise StartError(self._why()) from self._cause
+
+    def stop(self) -> None:
+        """Close every connection with 1012, end every handler, and join the thread, within 1 s.
+
+        Handlers get 0.4 s to end by themselves and are cancelled then. Stopping twice is harmless.
+
+        Raises:
+            StopError: a handler blocks the server's loop, so that its thread cannot end.
+        """
+        if threading.current_thread() is self._thread:
+            raise StopError("stop() was called by a handler of the same server; call it from the notebook or a test")
+        with self._stopping:
+            if self._thread.is_alive():
+                self._signal(self._server.request_stop)
+                self._thread.join(STOP_DEADLINE)
+            if self._thread.is_alive():
+                self._signal(self._abandon)
+                self._thread.join(1.0 - STOP_DEADLINE)
+            _running.pop(self, None)
+            if self._thread.is_alive():
+                raise StopError(
+                    f"the server on port {self.port} cannot stop, a handler blocks its loop {_where(self._thread)}; "
+                    "await instead of blocking, or use asyncio.to_thread"
+                )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"<BackgroundServer {'running' if self.alive else 'stopped'}>"
+
+    # in the thread
+
+    def _run(self) -> None:
+        _by_thread[threading.get_ident()] = self
+        try:
+            # never Server.run() or asyncio.run(): nest-asyncio replaces both for the whole process
+            self._loop = (self._config.get_loop_factory() or asyncio.new_event_loop)()
+            self._loop.set_exception_handler(self._loop_error)
+            self._server = _UvicornServer(self._config, self._ready)
+            self._main = self._loop.create_task(self._server.serve(sockets=[self._socket]))
+            self._loop.run_until_complete(self._main)
+        except asyncio.CancelledError:
+            pass
+        except BaseException as error:
+            self._cause = self._cause or error
+        finally:
+            self._clean_up()
+            self._ready.set()
+            _by_thread.pop(threading.get_ident(), None)
+
+    def _clean_up(self) -> None:
+        self._socket.close()
+        if (tasks := asyncio.all_tasks(self._loop)) and not self._loop.is_closed():
+            for task in tasks:
+                task.cancel()
+            self._loop.run_until_complete(asyncio.wait(tasks, timeout=0.1))
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
+
+    def _loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        exc_info = (type(error), error, error.__traceback__) if error is not None else None
+        logging.getLogger("uvicorn.error").error(context["message"], exc_info=exc_info)
+
+    def _abandon(self) -> None:
+        self._main.cancel()
+
+    def _signal(self, callback: Any) -> None:
+        with suppress(RuntimeError):  # the loop has closed meanwhile
+            self._loop.call_soon_threadsafe(callback)
+
+    def _why(self) -> str:
+        if self._cause is None or isinstance(self._cause, SystemExit):
+            errors = [record.getMessage().strip() for record in self._records if record.levelno >= logging.ERROR]
+            return f"the server did not start: {errors[0].splitlines()[-1] if errors else 'uvicorn gave no reason'}"
+        name = type(self._cause).__name__
+        return f"the app's lifespan failed with {name}: {self._cause}; repair it, then serve again"
+
+
+def serve(app: Any, *, port: int = 0, **options: Any) -> BackgroundServer:
+    """Serve an ASGI app on 127.0.0.1 from a background thread, and return when it accepts.
+
+    `port` 0 takes a free one. Further options go to `uvicorn.Config` (``ws_max_size=…``,
+    ``ssl_certfile=…``). When a notebook's cell is run again, the servers that its last run
+    started are stopped first. The server runs until `stop`, the end of its ``with`` block or
+    the end of the process.
+
+    Raises:
+        StartError: no ASGI app, a port that is taken, or a lifespan that failed or did not
+            end within 4 s.
+    """
+    app = _checked(app)
+    cell = _this_cell()
+    _stop_earlier_run(cell)
+    _route_logs()
+    server = BackgroundServer(app, port=port, **options)
+    _running[server] = cell
+    try:
+        server.start()
+    except BaseException:
+        _running.pop(server, None)
+        raise
+    return server
+
+
+def running() -> tuple[BackgroundServer, ...]:
+    """The servers of this process that have not been stopped, oldest first."""
+    return tuple(server for server in list(_running) if server.alive)
+
+
+@atexit.register
+def stop_all() -> None:
+    """Stop every server of this process; used at the end of a notebook and of the kernel."""
+    for server in running():
+        with suppress(StopError):
+            server.stop()
+
+
+def _checked(app: Any) -> Any:
+    if isinstance(app, str):
+        try:
+            app = import_from_string(app)
+        except BaseException as error:
+            raise StartError(f"cannot import {app!r}: {type(error).__name__}: {error}") from error
+    if not callable(app):
+        raise StartError(f"serve() needs an ASGI app such as FastAPI(), got {app!r}")
+    with suppress(ValueError):  # some builtins have no signature
+        signature = inspect.signature(app)
+        try:
+            signature.bind("scope", "receive", "send")
+        except TypeError:
+            remedy = "call it: serve(app())" if not signature.parameters else "pass the FastAPI() object itself"
+            raise StartError(f"{app!r} is not an ASGI app, it does not take (scope, receive, send); {remedy}") from None
+    return app
+
+
+def _bind(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    if sys.platform != "win32":  # there it would let two servers share one port
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+        listener.listen()
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise StartError(f"port {port!r} cannot be used ({error}); pass port=0 for a free one") from None
+    return listener
+
+
+def _this_cell() -> tuple[str, str] | None:
+    """The notebook cell that runs now and the number of this run, or None outside a notebook."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if shell is None or not hasattr(shell, "get_parent"):
+        return None
+    parent = shell.get_parent()
+    # JupyterLab names the cell; other front ends do not, there the cell's text stands for it
+    cell = parent.get("metadata", {}).get("cellId") or shell.history_manager.input_hist_raw[-1]
+    return str(cell), str(parent.get("header", {}).get("msg_id"))
+
+
+def _stop_earlier_run(cell: tuple[str, str] | None) -> None:
+    if cell is None:
+        return
+    for server, (name, run) in [(s, c) for s, c in _running.items() if c is not None]:
+        if name == cell[0] and run != cell[1]:
+            server.stop()
+
+
+def _route_logs() -> None:
+    logger = logging.getLogger("uvicorn")
+    if not any(isinstance(handler, _LogRouter) for handler in logger.handlers):
+        logger.addHandler(_LogRouter())
+
+
+def _where(thread: threading.Thread) -> str:
+    """Which line the thread executes, for an error message."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    if frame is None:
+        return "nowhere"
+    last = traceback.extract_stack(frame)[-1]
+    return f"in {last.name}(), line {last.lineno} of {last.filename!r}"
+
+
+def _rooted(path: str) -> str:
+    return path if path.startswith("/") else f"/{path}"
