@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .background import BackgroundServer, serve, stop_all
+from .background import BackgroundServer, serve
+from .cell import stop_all
 from .errors import ServerError, StartError, StopError
 
 __all__ = ["BackgroundServer", "ServerError", "StartError", "StopError", "serve", "stop_all"]

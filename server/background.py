@@ -7,7 +7,6 @@ waits, and a cell that blocks does not stop the server.
 from __future__ import annotations
 
 import asyncio
-import atexit
 import inspect
 import logging
 import socket
@@ -21,9 +20,10 @@ from typing import Any, Self
 import uvicorn
 from uvicorn.importer import import_from_string
 
+from .cell import discard, enter, entered, stop_earlier_run, this_cell
 from .errors import StartError, StopError
 
-__all__ = ["BackgroundServer", "Log", "ports_served", "running", "serve", "stop_all"]
+__all__ = ["BackgroundServer", "Log", "ports_served", "running", "serve"]
 
 HOST = "127.0.0.1"
 START_DEADLINE = 4.0  # seconds until a start that makes no progress is given up
@@ -34,7 +34,6 @@ LOG_LENGTH = 1_000  # records kept for each server, the oldest are dropped
 ports_served: set[int] = set()
 """Every port that this process has served on, also those of stopped servers."""
 
-_running: dict[BackgroundServer, tuple[str, str] | None] = {}
 _by_thread: dict[int, BackgroundServer] = {}
 
 
@@ -166,14 +165,15 @@ class BackgroundServer:
         in_time = self._ready.wait(START_DEADLINE)
         if in_time and self._cause is None and self._thread.is_alive():
             ports_served.add(self.port)
+            enter(self)
             return
-        where = _where(self._thread)
+        line = _blocked_at(self._thread)
         with suppress(StopError):
             self.stop()
         if not in_time:
             raise StartError(
-                f"the server did not start within {START_DEADLINE:g} s, it waits {where}; "
-                "look at the app's lifespan for something that never returns"
+                f"the app's lifespan did not reach its yield within {START_DEADLINE:g} s"
+                f"{line and f', it blocks in {line}'}; give what it waits for a deadline"
             )
         raise StartError(self._why()) from self._cause
 
@@ -194,11 +194,11 @@ class BackgroundServer:
             if self._thread.is_alive():
                 self._signal(self._abandon)
                 self._thread.join(1.0 - STOP_DEADLINE)
-            _running.pop(self, None)
+            discard(self)
             if self._thread.is_alive():
                 raise StopError(
-                    f"the server on port {self.port} cannot stop, a handler blocks its loop {_where(self._thread)}; "
-                    "await instead of blocking, or use asyncio.to_thread"
+                    f"the server on port {self.port} cannot stop, a handler blocks its loop in "
+                    f"{_blocked_at(self._thread)}; await instead of blocking, or use asyncio.to_thread"
                 )
 
     def __enter__(self) -> Self:
@@ -271,31 +271,17 @@ def serve(app: Any, *, port: int = 0, **options: Any) -> BackgroundServer:
         StartError: no ASGI app, a port that is taken, or a lifespan that failed or did not
             end within 4 s.
     """
-    app = _checked(app)
-    cell = _this_cell()
-    _stop_earlier_run(cell)
+    app = _checked(app)  # before the old server goes: a mistake in the new app must not cost it
+    stop_earlier_run()
     _route_logs()
     server = BackgroundServer(app, port=port, **options)
-    _running[server] = cell
-    try:
-        server.start()
-    except BaseException:
-        _running.pop(server, None)
-        raise
+    server.start()
     return server
 
 
 def running() -> tuple[BackgroundServer, ...]:
-    """The servers of this process that have not been stopped, oldest first."""
-    return tuple(server for server in list(_running) if server.alive)
-
-
-@atexit.register
-def stop_all() -> None:
-    """Stop every server of this process; used at the end of a notebook and of the kernel."""
-    for server in running():
-        with suppress(StopError):
-            server.stop()
+    """The background servers of this process that have not been stopped, oldest first."""
+    return entered(BackgroundServer)
 
 
 def _checked(app: Any) -> Any:
@@ -329,24 +315,7 @@ def _bind(port: int) -> socket.socket:
     return listener
 
 
-def _this_cell() -> tuple[str, str] | None:
-    """The notebook cell that runs now and the number of this run, or None outside a notebook."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    if shell is None or not hasattr(shell, "get_parent"):
-        return None
-    parent = shell.get_parent()
-    # JupyterLab names the cell; other front ends do not, there the cell's text stands for it
-    cell = parent.get("metadata", {}).get("cellId") or shell.history_manager.input_hist_raw[-1]
-    return str(cell), str(parent.get("header", {}).get("msg_id"))
-
-
-def _stop_earlier_run(cell: tuple[str, str] | None) -> None:
-    if cell is None:
-        return
-    for server, (name, run) in [(s, c) for s, c in _running.items() if c is not None]:
-        if name == cell[0] and run != cell[1]:
-            server.stop()
+_this_cell = this_cell
 
 
 def _route_logs() -> None:
@@ -355,13 +324,15 @@ def _route_logs() -> None:
         logger.addHandler(_LogRouter())
 
 
-def _where(thread: threading.Thread) -> str:
-    """Which line the thread executes, for an error message."""
+def _blocked_at(thread: threading.Thread) -> str:
+    """Which line of the app the thread executes; empty when its loop waits for events."""
     frame = sys._current_frames().get(thread.ident or 0)
     if frame is None:
-        return "nowhere"
+        return ""
     last = traceback.extract_stack(frame)[-1]
-    return f"in {last.name}(), line {last.lineno} of {last.filename!r}"
+    if last.filename == __file__ or "asyncio" in last.filename or last.filename.endswith("selectors.py"):
+        return ""
+    return f"{last.name}(), line {last.lineno} of {last.filename!r}"
 
 
 def _rooted(path: str) -> str:
