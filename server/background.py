@@ -20,10 +20,10 @@ from typing import Any, Self
 import uvicorn
 from uvicorn.importer import import_from_string
 
-from .cell import discard, enter, entered, stop_earlier_run, this_cell
+from .cell import discard, enter, entered, stop_earlier_run
 from .errors import StartError, StopError
 
-__all__ = ["BackgroundServer", "Log", "ports_served", "running", "serve"]
+__all__ = ["BackgroundServer", "Log", "asgi_app", "bind", "ports_served", "running", "serve"]
 
 HOST = "127.0.0.1"
 START_DEADLINE = 4.0  # seconds until a start that makes no progress is given up
@@ -77,6 +77,9 @@ class _UvicornServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self.server_state.connections or self.server_state.tasks:
             await super().shutdown(sockets)
+            for connection in list(self.server_state.connections):
+                # close() waits for a peer that does not read; without this its socket would stay open
+                connection.transport.abort()
             return
         # nothing to drain: leave out uvicorn's fixed pause of 100 ms
         for server in self.servers:
@@ -94,12 +97,12 @@ class BackgroundServer:
     Made by `serve`. It is a context manager: leaving the block stops it.
     """
 
-    def __init__(self, app: Any, *, port: int = 0, **options: Any) -> None:
-        self.app = _checked(app)
+    def __init__(self, app: Any, *, port: int = 0, listener: socket.socket | None = None, **options: Any) -> None:
+        self.app = asgi_app(app)
         self._records: deque[logging.LogRecord] = deque(maxlen=LOG_LENGTH)
         self._cause: BaseException | None = None
         self._config = self._configure(options)
-        self._socket = _bind(port)
+        self._socket = listener or bind(port)
         self.port: int = self._socket.getsockname()[1]
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"server-{self.port}", daemon=True)
@@ -156,11 +159,12 @@ class BackgroundServer:
     # its life
 
     def start(self) -> None:
-        """Start the thread and return as soon as the server accepts connections.
+        """Start the thread, and return as soon as the server accepts connections.
 
         Raises:
             StartError: the server could not start within 4 s; the message names the cause.
         """
+        _route_logs()
         self._thread.start()
         in_time = self._ready.wait(START_DEADLINE)
         if in_time and self._cause is None and self._thread.is_alive():
@@ -271,9 +275,8 @@ def serve(app: Any, *, port: int = 0, **options: Any) -> BackgroundServer:
         StartError: no ASGI app, a port that is taken, or a lifespan that failed or did not
             end within 4 s.
     """
-    app = _checked(app)  # before the old server goes: a mistake in the new app must not cost it
+    app = asgi_app(app)  # before the old server goes: a mistake in the new app must not cost it
     stop_earlier_run()
-    _route_logs()
     server = BackgroundServer(app, port=port, **options)
     server.start()
     return server
@@ -284,7 +287,12 @@ def running() -> tuple[BackgroundServer, ...]:
     return entered(BackgroundServer)
 
 
-def _checked(app: Any) -> Any:
+def asgi_app(app: Any) -> Any:
+    """`app` itself, or what a "module:attribute" string names.
+
+    Raises:
+        StartError: it cannot be imported or does not take (scope, receive, send).
+    """
     if isinstance(app, str):
         try:
             app = import_from_string(app)
@@ -297,12 +305,17 @@ def _checked(app: Any) -> Any:
         try:
             signature.bind("scope", "receive", "send")
         except TypeError:
-            remedy = "call it: serve(app())" if not signature.parameters else "pass the FastAPI() object itself"
+            remedy = "call it first" if not signature.parameters else "pass the FastAPI() object itself"
             raise StartError(f"{app!r} is not an ASGI app, it does not take (scope, receive, send); {remedy}") from None
     return app
 
 
-def _bind(port: int) -> socket.socket:
+def bind(port: int) -> socket.socket:
+    """A socket that listens on this port of 127.0.0.1; 0 takes a free one.
+
+    Raises:
+        StartError: the port is taken, reserved or no port number.
+    """
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     if sys.platform != "win32":  # there it would let two servers share one port
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -313,9 +326,6 @@ def _bind(port: int) -> socket.socket:
         listener.close()
         raise StartError(f"port {port!r} cannot be used ({error}); pass port=0 for a free one") from None
     return listener
-
-
-_this_cell = this_cell
 
 
 def _route_logs() -> None:
