@@ -6,9 +6,22 @@ Every message is one JSON object in one text frame, and its ``type`` says which 
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import lru_cache
+from typing import Any, Literal, TypeVar
 
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails, from_json
 
-__all__ = ["CloseCode"]
+__all__ = ["CloseCode", "Error", "Message", "parse"]
+
+LONGEST_ECHO = 64  # characters of a client's own words that an Error repeats
+OPENINGS = {
+    "Input should be ": "",
+    "String should have ": "a string with ",
+    "String should match ": "a string that matches ",
+    "List should have ": "a list with ",
+    "Value error, ": "",
+}
 
 
 class CloseCode(IntEnum):
@@ -87,3 +100,111 @@ class CloseCode(IntEnum):
     def from_browser(self) -> bool:
         """Whether a page may pass this code to its `close`: 1000, and 3000 to 4999."""
         return self == CloseCode.NORMAL or 3000 <= self <= 4999
+
+
+class Message(BaseModel):
+    """Base of every message: a JSON object with a `type`, no unknown fields, no NaN, never changed once made.
+
+    A subclass narrows `type` to one word (``type: Literal["say"] = "say"``), so that a union of
+    messages can be told apart by it. Values are not converted: the string "7" is no number.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    type: str
+
+    def encode(self) -> str:
+        """The text to send: compact JSON that every JSON parser reads; fields that are None are left out."""
+        return self.model_dump_json(exclude_none=True)
+
+
+class Error(Message):
+    """The answer to a message that could not be used; the connection lives on."""
+
+    type: Literal["error"] = "error"
+
+    field: str | None = None
+    """Where the message is wrong, such as ``"text"`` or ``"items.3.price"``; None for the message as a whole."""
+
+    expected: str
+    """What would have been right, such as ``"a valid string"``."""
+
+    id: int | str | None = None
+    """The `id` of the message that this answers, if it had one."""
+
+
+M = TypeVar("M", bound=Message)
+
+
+def parse(text: str, model: type[M] | TypeAdapter[M]) -> M | Error:
+    """Read one message, or say in an `Error` which field is wrong and what was expected there.
+
+    `model` is a `Message` or, to choose among several by their ``type``, an adapter:
+    ``TypeAdapter(Annotated[Join | Say, Field(discriminator="type")])``. Whatever the text holds (broken
+    JSON, NaN, a thousand nested lists, numbers of any length), nothing is raised.
+    """
+    adapter = model if isinstance(model, TypeAdapter) else _adapter(model)
+    try:
+        data = from_json(text, allow_inf_nan=False)
+    except ValueError as error:
+        return Error(expected=_json_expected(text, str(error)))
+    if not isinstance(data, dict):
+        return Error(expected='a JSON object, such as {"type": …}')
+    if "type" not in data:
+        return Error(field="type", expected="a value, the field is missing", id=_id(data))
+    try:
+        return adapter.validate_json(text)
+    except ValidationError as error:
+        # the first is enough: a client mends one field at a time
+        detail = error.errors(include_url=False, include_input=False)[0]
+        return Error(field=_field(detail, adapter), expected=_expected(detail), id=_id(data))
+
+
+@lru_cache
+def _adapter(model: type[M]) -> TypeAdapter[M]:
+    return TypeAdapter(model)
+
+
+def _json_expected(text: str, problem: str) -> str:
+    try:
+        from_json(text)
+    except ValueError:
+        return f"JSON, but: {problem}"
+    return f"finite numbers, JSON has no NaN or Infinity: {problem}"
+
+
+def _field(detail: ErrorDetails, adapter: TypeAdapter[Any]) -> str | None:
+    path = [str(step) for step in detail["loc"]]
+    if detail["type"].startswith("union_tag"):
+        path = ["type"]
+    elif _is_union(adapter):
+        path = path[1:]  # pydantic puts the union's tag first
+    # an unknown field has a name that the client made up, of any length
+    return ".".join(path)[:LONGEST_ECHO] or None
+
+
+def _is_union(adapter: TypeAdapter[Any]) -> bool:
+    schema: Any = adapter.core_schema
+    while schema["type"] == "definitions":
+        schema = schema["schema"]
+    return bool(schema["type"] == "tagged-union")
+
+
+def _expected(detail: ErrorDetails) -> str:
+    """What pydantic expected, as the end of a sentence that begins with "expected"."""
+    match detail["type"]:
+        case "missing":
+            return "a value, the field is missing"
+        case "extra_forbidden":
+            return "no such field"
+        case "union_tag_invalid":
+            return f"one of {detail['ctx']['expected_tags']}"
+    for opening, ours in OPENINGS.items():
+        if detail["msg"].startswith(opening):
+            return ours + detail["msg"].removeprefix(opening)
+    return detail["msg"]
+
+
+def _id(data: dict[str, Any]) -> int | str | None:
+    value = data.get("id")
+    return value if type(value) is int or (isinstance(value, str) and len(value) <= LONGEST_ECHO) else None
