@@ -1,0 +1,101 @@
+"""Execute notebooks in place and store their outputs: ``python tests/notebooks/execute.py [paths…]``.
+
+The file that is written depends on the cells and what they print, on nothing else: no times, no
+version of Python, no widget state, and cell ids that are made from the section's heading.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+CELL_TIMEOUT = 30.0  # seconds, far above what a cell may take: a cell that hangs ends the run
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python", "pygments_lexer": "ipython3"}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Execute the notebooks that the command line names, or all of them; 1 when one has failed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("paths", nargs="*", type=Path, help="notebooks; all of notebooks/ when none is given")
+    paths = parser.parse_args(arguments).paths or sorted(NOTEBOOKS.glob("*.ipynb"))
+    failed = 0
+    for path in paths:
+        start = time.perf_counter()
+        try:
+            notebook = execute(nbformat.read(path, as_version=4))
+        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+            failed += 1
+            print(f"{path.name} is not stored, a cell failed:\n{error}", file=sys.stderr)
+            continue
+        path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
+        print(f"{path.name}: {len(notebook.cells)} cells, {time.perf_counter() - start:.1f} s")
+    return 1 if failed else 0
+
+
+def execute(notebook: Any) -> Any:
+    """Run every cell in a fresh kernel in the folder of the notebooks, and tidy what comes out.
+
+    Raises:
+        CellExecutionError: a cell without the tag ``raises-exception`` raised one.
+        CellTimeoutError: a cell ran for longer than 30 s.
+    """
+    client = NotebookClient(
+        notebook,
+        kernel_name="python3",
+        timeout=int(CELL_TIMEOUT),
+        resources={"metadata": {"path": str(NOTEBOOKS)}},
+        record_timing=False,
+        store_widget_state=False,
+        coalesce_streams=True,
+    )
+    client.execute()
+    return tidy(notebook)
+
+
+def tidy(notebook: Any) -> Any:
+    """Leave only what belongs to the lesson: cells, their tags, and outputs that can be compared."""
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    notebook.metadata = nbformat.from_dict({"kernelspec": KERNELSPEC, "language_info": LANGUAGE})
+    name_cells(notebook.cells)
+    for cell in notebook.cells:
+        cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k in {"tags", "jupyter"}})
+        for output in cell.get("outputs", []):
+            _tidy_output(output)
+    return notebook
+
+
+def _tidy_output(output: Any) -> None:
+    output.pop("transient", None)
+    if "data" in output:
+        # without its model, which is not stored, JupyterLab would show "Error displaying widget"
+        output.data.pop(WIDGET_VIEW, None)
+        output.metadata = {}
+    if output.output_type == "error":
+        # the frames name files of this machine, and differ between versions of Python
+        output.traceback = [f"{output.ename}: {output.evalue}"]
+
+
+def name_cells(cells: Any) -> None:
+    """Give each cell the id ``<heading>-<number in its section>``."""
+    sections: dict[str, int] = {}
+    section = "top"
+    for cell in cells:
+        if cell.cell_type == "markdown" and (heading := re.match(r"#{1,3} +(.+)", cell.source)):
+            section = "-".join(re.findall(r"[a-z0-9]+", heading[1].lower()))[:40].strip("-") or "section"
+        sections[section] = sections.get(section, 0) + 1
+        cell.id = f"{section}-{sections[section]}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
