@@ -27,7 +27,7 @@ __all__ = ["NotYet", "Verdict", "judged", "reason_of", "refuse_stub", "remaining
 
 P = ParamSpec("P")
 
-BUDGET = 1.2  # seconds that all waits of one check share; ending its server may take 0.7 s more
+BUDGET = 1.0  # seconds that all waits of one check share; ending its server may take 0.9 s more
 LONGEST = 70  # characters of a value that are shown
 
 _deadline: ContextVar[float] = ContextVar("deadline")
@@ -56,7 +56,7 @@ class NotYet(Exception):  # noqa: N818 - the verdict's own word
 def judged(passed: str) -> Callable[[Callable[P, None]], Callable[P, Verdict]]:
     """Make a check of a function that returns when all is well and raises `NotYet` otherwise.
 
-    `passed` is the sentence of a passed check. All waits of one check share 1.2 s, so that it
+    `passed` is the sentence of a passed check. All waits of one check share 1 s, so that it
     ends within 2 s. A check never raises.
     """
 
