@@ -1,0 +1,271 @@
+"""What one TCP connection said, in both directions and in order, as a tap captured it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory, PerMessageDeflate
+from websockets.frames import Opcode
+from websockets.headers import parse_extension
+
+from .exchange import Exchange, HttpReader, TapRequest, TapResponse
+from .frame import Direction, FrameReader, TapBytes, TapFrame
+
+__all__ = ["Budget", "Conversation", "Item", "Note", "Outcome", "Traffic"]
+
+ITEM_COST = 1_024  # bytes that a recorded item takes in memory beside its bytes, generously
+
+Outcome = Literal["open", "closed", "reset", "refused", "gave up", "stopped"]
+
+
+@dataclass(slots=True)
+class Note:
+    """Something that happened to the connection itself."""
+
+    kind: Literal["end", "reset", "refused", "limit", "fault"]
+    text: str
+    direction: Direction | None = None
+    """The end that did it; None for the tap."""
+    held: bool = False
+
+
+Item: TypeAlias = TapRequest | TapResponse | TapFrame | TapBytes | Note
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Bytes that one direction carried."""
+
+    bytes: int
+    """All bytes that the tap read, also those after recording stopped."""
+    payload: int
+    """Payload of frames (as sent, compressed or not) and bodies of HTTP messages."""
+    headers: int
+    """HTTP heads, frame headers and masking keys: what was sent to carry the payload."""
+
+
+class Budget:
+    """How much the conversations of one tap may still record, in bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._left = limit
+
+    def take(self, size: int) -> bool:
+        """Whether `size` bytes more may be recorded; once it says no, it always does."""
+        self._left = self._left - size if size <= self._left else -1
+        return self._left >= 0
+
+
+class Conversation:
+    """One TCP connection through a tap: its HTTP messages, its frames, its end."""
+
+    def __init__(self, number: int, budget: Budget, settle: Callable[[float], None]) -> None:
+        self.number = number
+        """1 for the tap's first connection."""
+        self.outcome: Outcome = "open"
+        """"open" until it has ended; then how."""
+        self.truncated = not budget.take(ITEM_COST)
+        """Whether recording stopped because the tap's limit was reached; the bytes passed all the same."""
+        self._budget = budget
+        self._settle = settle
+        self._items: list[Item] = []
+        self._bytes: dict[Direction, int] = {"client": 0, "server": 0}
+        self._ended: dict[Direction, bool] = {"client": False, "server": False}
+        self._http = HttpReader()
+        self._frames: dict[Direction, FrameReader] = {}
+
+    # what was said
+
+    @property
+    def events(self) -> list[Item]:
+        """Everything in the order the tap saw it: requests, responses, frames, other bytes, notes."""
+        return list(self._items)
+
+    @property
+    def frames(self) -> list[TapFrame]:
+        """Every frame, both directions, in the order the tap saw them."""
+        return [item for item in self.events if isinstance(item, TapFrame)]
+
+    @property
+    def exchanges(self) -> list[Exchange]:
+        """HTTP requests with their responses, the handshake's among them."""
+        found: list[Exchange] = []
+        for item in self.events:
+            if isinstance(item, TapRequest):
+                found.append(Exchange(item))
+            elif isinstance(item, TapResponse):
+                for exchange in found:
+                    if exchange.response is None or exchange.response.status == 100:
+                        exchange.response = item
+                        break
+        return found
+
+    @property
+    def requests(self) -> list[TapRequest]:
+        """Every HTTP request, the handshake's among them."""
+        return [item for item in self.events if isinstance(item, TapRequest)]
+
+    @property
+    def request(self) -> TapRequest | None:
+        """The first HTTP request: a WebSocket's handshake."""
+        return next(iter(self.requests), None)
+
+    @property
+    def response(self) -> TapResponse | None:
+        """The response to the first request: 101 where the handshake succeeded."""
+        return next((item for item in self.events if isinstance(item, TapResponse)), None)
+
+    # how much, and how it ended
+
+    @property
+    def kind(self) -> Literal["websocket", "http", "tls", "bytes", "silent"]:
+        """What was spoken, as far as the tap can read it."""
+        if self._frames:
+            return "websocket"
+        items = self.events
+        if any(isinstance(item, (TapRequest, TapResponse)) for item in items):
+            return "http"
+        opaque = [item for item in items if isinstance(item, TapBytes)]
+        if not opaque:
+            return "silent"
+        return "tls" if opaque[0].note.startswith("TLS") else "bytes"
+
+    @property
+    def bytes_up(self) -> int:
+        """Bytes that the client sent, all of them, also after recording stopped."""
+        return self._bytes["client"]
+
+    @property
+    def bytes_down(self) -> int:
+        """Bytes that the server sent, all of them, also after recording stopped."""
+        return self._bytes["server"]
+
+    @property
+    def up(self) -> Traffic:
+        """What the client sent, in bytes of payload and of headers."""
+        return self._traffic("client")
+
+    @property
+    def down(self) -> Traffic:
+        """What the server sent, in bytes of payload and of headers."""
+        return self._traffic("server")
+
+    @property
+    def close_code(self) -> int | None:
+        """The code of the first close frame, None where the connection had none."""
+        return next((frame.code for frame in self.frames if frame.opcode is Opcode.CLOSE), None)
+
+    @property
+    def close_reason(self) -> str | None:
+        """The reason of the first close frame, None where the connection had none."""
+        return next((frame.reason for frame in self.frames if frame.opcode is Opcode.CLOSE), None)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the TCP connection is over."""
+        return self.outcome != "open"
+
+    @property
+    def ending(self) -> bool:
+        """Whether one side has closed its direction and the other has not yet."""
+        return not self.ended and any(self._ended.values())
+
+    def settle(self, timeout: float = 1.0) -> Conversation:
+        """Wait until the tap has read what was sent to it, and until an end that has begun is over."""
+        self._settle(timeout)
+        return self
+
+    # the tap writes
+
+    def record(self, direction: Direction, data: bytes, *, held: bool = False) -> None:
+        """Add bytes that `direction` sent; called by the tap, before it passes them on."""
+        self._bytes[direction] += len(data)
+        if self.truncated:
+            return
+        if not self._budget.take(len(data)):
+            self._stop_recording()
+            return
+        for item in self._parsed(direction, data):
+            last = self._items[-1] if self._items else None
+            if isinstance(item, TapBytes) and isinstance(last, TapBytes) and last.direction == direction:
+                last.data += item.data
+                continue
+            item.held = held
+            self._add(item)
+
+    def note(self, note: Note) -> None:
+        """Add something that happened to the connection itself."""
+        if note.kind == "end" and note.direction is not None:
+            self._ended[note.direction] = True
+        self._add(note)
+
+    def _add(self, item: Item) -> None:
+        if self.truncated:
+            return
+        self._items.append(item)
+        if not self._budget.take(ITEM_COST):
+            self._stop_recording()
+
+    def _stop_recording(self) -> None:
+        self.truncated = True
+        self._items.append(
+            Note("limit", f"recording stopped: the tap's limit of {self._budget.limit:,} bytes is reached")
+        )
+
+    def _parsed(self, direction: Direction, data: bytes) -> Iterator[TapRequest | TapResponse | TapFrame | TapBytes]:
+        if self._frames:
+            yield from self._frames[direction].feed(data)
+            return
+        if protocol := self._http.upgrade:
+            yield TapBytes(direction, data, f"upgraded to {protocol}")
+            return
+        for item in self._http.feed(direction, data):
+            yield item
+            if isinstance(item, TapResponse) and item.status == 101 and self._http.upgrade == "websocket":
+                self._frames = _readers(item)
+        if self._http.upgrade:
+            sides: tuple[Direction, Direction] = ("client", "server")
+            for side in sides:
+                if rest := self._http.rest(side):
+                    yield from self._parsed(side, rest)
+
+    def _traffic(self, direction: Direction) -> Traffic:
+        payload = heads = 0
+        for item in self.events:
+            if isinstance(item, Note) or item.direction != direction:
+                continue
+            if isinstance(item, TapFrame):
+                payload += len(item.payload)
+                heads += len(item.header)
+            elif isinstance(item, TapBytes):
+                payload += len(item.data)
+            else:
+                payload += len(item.body)
+                heads += len(item.raw)
+        return Traffic(self._bytes[direction], payload, heads)
+
+    def __repr__(self) -> str:
+        return f"<Conversation {self.number}: {self.kind}, {len(self.frames)} frames, {self.outcome}>"
+
+
+def _readers(response: TapResponse) -> dict[Direction, FrameReader]:
+    up, down = _deflates(", ".join(response.headers.get_all("Sec-WebSocket-Extensions")))
+    return {"client": FrameReader("client", up), "server": FrameReader("server", down)}
+
+
+def _deflates(header: str) -> tuple[PerMessageDeflate | None, PerMessageDeflate | None]:
+    """The negotiated compression, once to inflate what the client sends and once for the server."""
+    for name, parameters in parse_extension(header) if header else []:
+        if name == PerMessageDeflate.name:
+            seen = ClientPerMessageDeflateFactory().process_response_params(parameters, [])
+            mirrored = PerMessageDeflate(
+                seen.local_no_context_takeover,
+                seen.remote_no_context_takeover,
+                seen.local_max_window_bits,
+                max(seen.remote_max_window_bits, 9),  # only used to deflate, which a tap never does
+            )
+            return mirrored, seen
+    return None, None
