@@ -1,0 +1,83 @@
+"""One Chromium and two JupyterLabs for all tests of this folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Playwright, sync_playwright
+
+from .jupyter import JupyterLab
+from .notebook import LabPage
+
+SCREENSHOTS = Path(__file__).parent / "screenshots"
+FLAGS = [
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+    # a name that is not localhost, as on JupyterHub; and nothing leaves this machine
+    "--host-resolver-rules=MAP lab.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+]
+
+
+def find_chromium(playwright: Playwright) -> str:
+    """The path of a Chromium: $CHROMIUM, the system's, or Playwright's own."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    candidates = [os.environ.get("CHROMIUM"), *map(shutil.which, names), playwright.chromium.executable_path]
+    for path in candidates:
+        if path and Path(path).is_file():
+            return path
+    pytest.fail("no Chromium found; run 'playwright install chromium', or set CHROMIUM to its path", pytrace=False)
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium that reaches nothing but this machine."""
+    with sync_playwright() as playwright:
+        sandbox = os.name != "posix" or os.geteuid() != 0
+        browser = playwright.chromium.launch(
+            executable_path=find_chromium(playwright), chromium_sandbox=sandbox, args=FLAGS
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="package")
+def labs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, JupyterLab]]:
+    """JupyterLab at ``/`` and JupyterLab under a base_url, as JupyterHub and Binder start it."""
+    labs: dict[str, JupyterLab] = {}
+    try:
+        for name, base_url in (("plain", "/"), ("hub", "/user/ana/")):
+            labs[name] = JupyterLab(tmp_path_factory.mktemp(name), base_url)
+        yield {name: lab.wait() for name, lab in labs.items()}
+    finally:
+        for lab in labs.values():
+            lab.stop()
+
+
+def _page(browser: Browser, lab: JupyterLab, host: str) -> Iterator[LabPage]:
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    yield LabPage(context.new_page(), lab, host, SCREENSHOTS)
+    context.close()
+
+
+@pytest.fixture(scope="package")
+def direct_lab(browser: Browser, labs: dict[str, JupyterLab]) -> Iterator[LabPage]:
+    """JupyterLab at ``/`` on localhost: the browser reaches the kernel's ports."""
+    yield from _page(browser, labs["plain"], "127.0.0.1")
+
+
+@pytest.fixture(scope="package")
+def proxied_lab(browser: Browser, labs: dict[str, JupyterLab]) -> Iterator[LabPage]:
+    """JupyterLab under a base_url and on another host: the browser must go through the proxy."""
+    yield from _page(browser, labs["hub"], "lab.test")
+
+
+@pytest.fixture(params=["direct", "proxy"])
+def lab(request: pytest.FixtureRequest) -> LabPage:
+    """Both of them in turn."""
+    page: LabPage = request.getfixturevalue({"direct": "direct_lab", "proxy": "proxied_lab"}[request.param])
+    return page

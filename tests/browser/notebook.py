@@ -1,0 +1,147 @@
+"""Drives a notebook in a real JupyterLab, and reads its model, not the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Locator, Page
+
+from .jupyter import JupyterLab
+
+DEADLINE = 40_000  # ms for one notebook from its first cell to its last
+
+# the commands of JupyterLab's front end, each with a deadline of its own
+SCRIPT = """
+window.course = {
+  within(promise, what) {
+    const late = new Promise((_, reject) => setTimeout(() => reject(new Error(`too slow: ${what}`)), %d));
+    return Promise.race([promise, late]);
+  },
+  async open(path) {
+    const panel = await jupyterapp.commands.execute("docmanager:open", { path, factory: "Notebook" });
+    await this.within(panel.context.ready, "reading the notebook");
+    await this.within(panel.sessionContext.ready, "starting the kernel");
+    this.panel = panel;
+  },
+  async settled() {
+    // run-all resolves early when a cell fails; an empty request behind it is answered after all of them
+    const { kernel } = this.panel.sessionContext.session;
+    await kernel.requestExecute({ code: "", silent: true, stop_on_error: false }).done;
+  },
+  async runAll() {
+    await this.within(jupyterapp.commands.execute("notebook:run-all-cells"), "running all cells");
+    await this.within(this.settled(), "running all cells");
+  },
+  async run(indices) {
+    for (const index of indices) {
+      this.panel.content.activeCellIndex = index;
+      await this.within(jupyterapp.commands.execute("notebook:run-cell"), `running cell ${index}`);
+    }
+    await this.within(this.settled(), "running the cells");
+  },
+  cells() {
+    return this.panel.content.model.sharedModel.cells.map((cell) => cell.toJSON());
+  },
+  async show(index) {
+    const notebook = this.panel.content;
+    await notebook.scrollToItem(index, "start");
+    notebook.widgets[index].node.dataset.shown = index;
+  },
+  async close() {
+    await this.panel.sessionContext.shutdown();
+    this.panel.context.model.dirty = false;
+    this.panel.dispose();
+  },
+};
+""" % DEADLINE
+
+
+class LabPage:
+    """A tab of the browser with JupyterLab in it."""
+
+    def __init__(self, page: Page, lab: JupyterLab, host: str, screenshots: Path) -> None:
+        self.page = page
+        self.lab = lab
+        self._screenshots = screenshots
+        page.set_default_timeout(20_000)
+        page.goto(lab.url(host, "lab"))
+        page.wait_for_function("window.jupyterapp?.shell?.isAttached")
+        page.evaluate("jupyterapp.restored.then(() => null)")
+        page.evaluate(SCRIPT)
+
+    def open(self, name: str) -> Notebook:
+        """Open a notebook of Lab's folder with a fresh kernel, and wait for both."""
+        self.page.evaluate("name => course.open(name)", name)
+        return Notebook(self.page, self._screenshots / Path(name).stem)
+
+
+class Notebook:
+    """The one open notebook. A context manager: leaving the block shuts its kernel down."""
+
+    def __init__(self, page: Page, screenshot: Path) -> None:
+        self.page = page
+        self._screenshot = screenshot
+
+    def __enter__(self) -> Notebook:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.page.evaluate("course.close()")
+
+    def run_all(self) -> list[dict[str, Any]]:
+        """Run every cell, wait for the last, and return the cells as nbformat has them."""
+        self.page.evaluate("course.runAll()")
+        return self.cells()
+
+    def run(self, *indices: int) -> list[dict[str, Any]]:
+        """Run these cells in this order and return them."""
+        self.page.evaluate("indices => course.run(indices)", list(indices))
+        cells = self.cells()
+        return [cells[index] for index in indices]
+
+    def text_of(self, index: int) -> str:
+        """Run a cell and return the text that it printed."""
+        (cell,) = self.run(index)
+        return "".join("".join(output.get("text", "")) for output in cell["outputs"])
+
+    def cells(self) -> list[dict[str, Any]]:
+        """The cells with their outputs."""
+        cells: list[dict[str, Any]] = self.page.evaluate("course.cells()")
+        return cells
+
+    def write(self, index: int, source: str) -> None:
+        """Replace the source of a cell, as an editor would."""
+        self.page.evaluate("([i, s]) => course.panel.content.widgets[i].model.sharedModel.setSource(s)", [index, source])
+
+    def pane(self, index: int) -> Pane:
+        """The first browser client in the output of a cell."""
+        self.page.evaluate("index => course.show(index)", index)
+        return Pane(self.page.locator(f'[data-shown="{index}"]').get_by_role("group", name="WebSocket client").first)
+
+    def screenshot(self, name: str) -> None:
+        """Keep a picture of the window under the notebook's name."""
+        self.page.screenshot(path=f"{self._screenshot}-{name}.png")
+
+
+class Pane:
+    """What a reader sees of a `BrowserClient`, by role and label."""
+
+    def __init__(self, node: Locator) -> None:
+        self.node = node
+        self.page = node.page
+        self.state = node.get_by_role("status")
+        self.log = node.get_by_role("log")
+        self.message = node.get_by_label("Message")
+        self.code = node.get_by_label("Close code")
+        self.reason = node.get_by_label("Reason")
+
+    def button(self, name: str) -> Locator:
+        """One of its three buttons."""
+        return self.node.get_by_role("button", name=name, exact=True)
+
+    def say(self, text: str) -> None:
+        """Type a message and press Enter, as a person would."""
+        self.message.click()
+        self.page.keyboard.type(text)
+        self.page.keyboard.press("Enter")
