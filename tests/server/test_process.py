@@ -8,7 +8,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -40,7 +39,7 @@ async def stuck(websocket: WebSocket) -> None:
 
 
 @pytest.fixture
-def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """An importable app that tells which process answers."""
     (tmp_path / "sample_app.py").write_text(APP)
     (tmp_path / "broken_app.py").write_text("import no_such_module\n")

@@ -1,0 +1,65 @@
+# make lab    start JupyterLab with the course
+# make test   prove all of it: lint, types, unit and wire tests, strict notebook re-run, real browser
+#
+# Each target makes what it needs on a fresh machine. Others: test-all soak bench lint notebooks clean
+
+# the first Python that is new enough; or: make lab PYTHON=/path/to/python
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+VENV ?= .venv
+RUN = $(VENV)/bin
+COURSE = $(VENV)/.course-installed
+DEV = $(VENV)/.dev-installed
+TIMES ?= 20
+
+.PHONY: lab test test-all test-lowest soak bench lint notebooks clean
+
+lab: $(COURSE)
+	$(RUN)/jupyter lab notebooks
+
+test: lint
+	$(RUN)/python tests/browser/chromium.py
+	$(RUN)/python -m pytest --nbval
+
+test-all:
+	@tests/project/every-python $(MAKE)
+
+# the oldest versions that pyproject.toml allows
+test-lowest:
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/pip install --quiet uv
+	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest --resolution lowest-direct -e '.[course,dev]'
+	.venv-lowest/bin/python -m pytest --nbval --ignore=tests/browser --ignore=tests/project
+
+# the strict re-run of every notebook, many times in a row: one failure stops it
+soak: $(DEV)
+	for run in $$(seq $(TIMES)); do echo "run $$run of $(TIMES)"; \
+		$(RUN)/python -m pytest --nbval --quiet --durations=0 --durations-min=3 notebooks || exit 1; done
+
+bench: $(DEV)
+	$(RUN)/python benchmarks/start.py
+
+lint: $(DEV)
+	$(RUN)/ruff format --check .
+	$(RUN)/ruff check .
+	$(RUN)/mypy
+
+# execute the notebooks and store their outputs
+notebooks: $(DEV)
+	$(RUN)/python tests/notebooks/execute.py
+
+$(COURSE): pyproject.toml | $(RUN)/python
+	$(RUN)/python -m pip install --quiet --editable '.[course]'
+	@touch $@
+
+$(DEV): $(COURSE)
+	$(RUN)/python -m pip install --quiet --editable '.[course,dev]'
+	@touch $@
+
+$(RUN)/python:
+	@test -n "$(PYTHON)" || { echo "no Python 3.11 or newer was found; install one from python.org or your system's packages, or name it: make PYTHON=/path/to/python"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "this Python has no venv; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf $(VENV) .venv-lowest .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,112 @@
+"""How long a server takes to start and to stop: `serve`, `serve_process`, and `uvicorn` as a process.
+
+Usage: python benchmarks/start.py [repetitions]
+
+Prints medians in milliseconds and their ratio to `uvicorn` as a process, all from one run, the
+ways taken in turn. "Accepts" is measured by a first WebSocket message that came back.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from fastapi import FastAPI, WebSocket
+from websockets.sync.client import connect
+
+from server import BackgroundServer, ServerProcess, serve, serve_process
+
+app = FastAPI()
+
+
+@app.websocket("/ws")
+async def echo(websocket: WebSocket) -> None:
+    """Send back what comes."""
+    await websocket.accept()
+    async for text in websocket.iter_text():
+        await websocket.send_text(text)
+
+
+class UvicornProcess:
+    """The command that the documentation gives, and the wait that it leaves to you."""
+
+    def __init__(self) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        command = [sys.executable, "-m", "uvicorn", "start:app", "--port", str(self.port), "--log-level", "error"]
+        self._process = subprocess.Popen(command)
+
+    def url(self, path: str) -> str:
+        """The address of `path`."""
+        return f"ws://127.0.0.1:{self.port}{path}"
+
+    def stop(self) -> None:
+        """Send SIGTERM and wait."""
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait(10)
+
+
+Server = BackgroundServer | ServerProcess | UvicornProcess
+
+WAYS: dict[str, Callable[[], Server]] = {
+    "uvicorn as a process": UvicornProcess,
+    "serve_process": lambda: serve_process("start:app"),
+    "serve (thread)": lambda: serve(app),
+}
+
+
+def echo_once(url: str, deadline: float = 10) -> None:
+    """Connect as soon as somebody listens, and wait for one message to come back."""
+    end = time.perf_counter() + deadline
+    while True:
+        try:
+            with connect(url, close_timeout=0.1) as websocket:
+                websocket.send("hello")
+                assert websocket.recv(timeout=5) == "hello"
+                return
+        except ConnectionRefusedError:
+            if time.perf_counter() > end:
+                raise
+            time.sleep(0.002)
+
+
+def once(start: Callable[[], Server]) -> tuple[float, float, float]:
+    """Milliseconds until start returned, until the first message came back, and for an idle stop."""
+    t0 = time.perf_counter()
+    server = start()
+    t1 = time.perf_counter()
+    echo_once(server.url("/ws"))
+    t2 = time.perf_counter()
+    server.stop()
+    t3 = time.perf_counter()
+    return 1e3 * (t1 - t0), 1e3 * (t2 - t0), 1e3 * (t3 - t2)
+
+
+def main(repetitions: int = 15) -> None:
+    """Take the ways in turn, and print one table."""
+    os.chdir(Path(__file__).parent)
+    os.environ["PYTHONPATH"] = "."
+    times: dict[str, list[tuple[float, float, float]]] = {way: [] for way in WAYS}
+    for repetition in range(repetitions + 1):
+        for way, start in WAYS.items():
+            result = once(start)
+            if repetition:  # the first round warms up
+                times[way].append(result)
+    base = statistics.median(total for _, total, _ in times["uvicorn as a process"])
+    print(f"median of {repetitions}, ms     start returns   first echo   ratio   idle stop")
+    for way, results in times.items():
+        returns, first, stop = (statistics.median(column) for column in zip(*results, strict=True))
+        shown = "-" if way.startswith("uvicorn") else f"{returns:.1f}"
+        print(f"{way:<22} {shown:>13} {first:>12.1f} {first / base:>7.2f} {stop:>11.1f}")
+
+
+if __name__ == "__main__":
+    main(*(int(argument) for argument in sys.argv[1:2]))
