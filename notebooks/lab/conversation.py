@@ -4,35 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory, PerMessageDeflate
 from websockets.frames import Opcode
 from websockets.headers import parse_extension
 
+from .event import Event, Note, Outcome
 from .exchange import Exchange, HttpReader, TapRequest, TapResponse
 from .frame import Direction, FrameReader, TapBytes, TapFrame
+from .transcript import lines, rows
 
-__all__ = ["Budget", "Conversation", "Item", "Note", "Outcome", "Traffic"]
+__all__ = ["Budget", "Conversation", "Traffic"]
 
 ITEM_COST = 1_024  # bytes that a recorded item takes in memory beside its bytes, generously
-
-Outcome = Literal["open", "closed", "reset", "refused", "gave up", "stopped"]
-
-
-@dataclass(slots=True)
-class Note:
-    """Something that happened to the connection itself."""
-
-    kind: Literal["end", "reset", "refused", "limit", "fault"]
-    text: str
-    direction: Direction | None = None
-    """The end that did it; None for the tap."""
-    held: bool = False
-
-
-Item: TypeAlias = TapRequest | TapResponse | TapFrame | TapBytes | Note
-
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
@@ -71,7 +56,7 @@ class Conversation:
         """Whether recording stopped because the tap's limit was reached; the bytes passed all the same."""
         self._budget = budget
         self._settle = settle
-        self._items: list[Item] = []
+        self._items: list[Event] = []
         self._bytes: dict[Direction, int] = {"client": 0, "server": 0}
         self._ended: dict[Direction, bool] = {"client": False, "server": False}
         self._http = HttpReader()
@@ -80,7 +65,7 @@ class Conversation:
     # what was said
 
     @property
-    def events(self) -> list[Item]:
+    def events(self) -> list[Event]:
         """Everything in the order the tap saw it: requests, responses, frames, other bytes, notes."""
         return list(self._items)
 
@@ -116,7 +101,7 @@ class Conversation:
     @property
     def response(self) -> TapResponse | None:
         """The response to the first request: 101 where the handshake succeeded."""
-        return next((item for item in self.events if isinstance(item, TapResponse)), None)
+        return next((exchange.response for exchange in self.exchanges), None)
 
     # how much, and how it ended
 
@@ -178,6 +163,14 @@ class Conversation:
         self._settle(timeout)
         return self
 
+    def transcript(self) -> tuple[str, ...]:
+        """What happened, one line each, without what differs from run to run (keys, masks, ports, dates).
+
+        Two conversations that say the same have the same transcript.
+        """
+        self.settle()
+        return lines(rows(self.events, self.outcome))
+
     # the tap writes
 
     def record(self, direction: Direction, data: bytes, *, held: bool = False) -> None:
@@ -202,7 +195,7 @@ class Conversation:
             self._ended[note.direction] = True
         self._add(note)
 
-    def _add(self, item: Item) -> None:
+    def _add(self, item: Event) -> None:
         if self.truncated:
             return
         self._items.append(item)
@@ -224,7 +217,7 @@ class Conversation:
             return
         for item in self._http.feed(direction, data):
             yield item
-            if isinstance(item, TapResponse) and item.status == 101 and self._http.upgrade == "websocket":
+            if isinstance(item, TapResponse) and _is_websocket(item):
                 self._frames = _readers(item)
         if self._http.upgrade:
             sides: tuple[Direction, Direction] = ("client", "server")
@@ -249,6 +242,10 @@ class Conversation:
 
     def __repr__(self) -> str:
         return f"<Conversation {self.number}: {self.kind}, {len(self.frames)} frames, {self.outcome}>"
+
+
+def _is_websocket(response: TapResponse) -> bool:
+    return response.status == 101 and response.headers.get("Upgrade", "").lower() == "websocket"
 
 
 def _readers(response: TapResponse) -> dict[Direction, FrameReader]:

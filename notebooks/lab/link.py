@@ -10,7 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from .conversation import Conversation, Note, Outcome
+from .conversation import Conversation
+from .event import Note, Outcome
 from .frame import Direction
 
 __all__ = ["Faults", "Link"]

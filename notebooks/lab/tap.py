@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 from server.cell import discard, enter, entered, stop_earlier_run
 from server.errors import StopError
 
-from .conversation import Budget, Conversation, Note
+from .conversation import Budget, Conversation
+from .event import Note
 from .exchange import TapRequest
 from .frame import Direction, TapFrame
 from .link import Fault, Faults, Link

@@ -1,0 +1,245 @@
+"""A conversation told in rows that are the same every time: no keys, masks, dates or ports.
+
+The pictures and their text twins are drawn from these rows, and two conversations are
+compared by them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from websockets.frames import CloseCode, Opcode
+
+from .event import Event, Note, Outcome
+from .exchange import TapRequest, TapResponse
+from .frame import Direction, TapBytes, TapFrame
+
+__all__ = ["PLACEHOLDERS", "Row", "Tone", "excerpt", "lines", "rows"]
+
+Tone = Literal["tcp", "http", "data", "control", "close", "bad"]
+
+SHOWN = (
+    *("Connection", "Upgrade", "Sec-WebSocket-Version", "Sec-WebSocket-Key", "Sec-WebSocket-Accept"),
+    *("Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions", "Origin", "Cookie", "Authorization"),
+    *("Content-Type", "Transfer-Encoding", "Location", "WWW-Authenticate", "Retry-After", "Last-Event-ID"),
+)
+"""The headers that rows show, in this order, whatever the order on the wire."""
+
+PLACEHOLDERS = {
+    "sec-websocket-key": "random",
+    "sec-websocket-accept": "made from the key",
+    "date": "now",
+    "user-agent": "name and version",
+}
+"""What stands for the values that differ from run to run or from machine to machine."""
+
+_PORT = re.compile(r"(?<![\w.])(127\.0\.0\.1|localhost|\[::1\]):\d+")
+TLS_ALERT = 0x15  # first byte of a TLS record that refuses
+EXCERPT = 60  # characters of a payload that a row keeps
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One step of a conversation."""
+
+    tone: Tone
+    head: str
+    """What it is: an opcode, a request line, a status."""
+    direction: Direction | None = None
+    """Who sent it; None for what happened to both ends."""
+    label: str = ""
+    """What it says."""
+    detail: str = ""
+    """What else is to know about it."""
+    fields: tuple[tuple[str, str, bool], ...] = ()
+    """Headers: name, value, and whether the value stands for something random."""
+    lost: bool = False
+    """Whether it did not arrive while the tap could see it."""
+
+
+def rows(events: Iterable[Event], outcome: Outcome, *, headers: Iterable[str] = (), hide: Iterable[str] = ()) -> list[Row]:
+    """The steps of a conversation, in order.
+
+    `headers` are shown beside the usual ones. Each text in `hide` (a ticket, a token) is shown as "random".
+    """
+    shown = (*SHOWN, *(name for name in headers if name.lower() not in {known.lower() for known in SHOWN}))
+    told = _Teller(shown).told(list(events), outcome)
+    return [_hidden(row, tuple(hide)) for row in told]
+
+
+def lines(told: Sequence[Row]) -> tuple[str, ...]:
+    """The rows as text, one line for each row and each header."""
+    found: list[str] = []
+    for row in told:
+        who = "" if row.direction is None else f"{row.direction}: "
+        parts = [f"{who}{row.head}", row.label, f"({row.detail})" if row.detail else "", "(held back)" if row.lost else ""]
+        found.append(" ".join(part for part in parts if part))
+        found.extend(f"    {name}: {value}" for name, value, _ in row.fields)
+    return tuple(found)
+
+
+def excerpt(text: str, limit: int = EXCERPT) -> str:
+    """The beginning of a text on one line, with what cannot be printed escaped."""
+    cut = text[: limit + 1]
+    shown = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in cut)
+    return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
+
+
+class _Teller:
+    """Turns one conversation's events into rows; remembers what the rows of its end depend on."""
+
+    def __init__(self, shown: Sequence[str]) -> None:
+        self._shown = shown
+        self._upgraded = False
+        self._closes: set[Direction] = set()
+        self._over = False
+        self._opaque = False
+
+    def told(self, events: list[Event], outcome: Outcome) -> list[Row]:
+        found = [Row("bad" if outcome == "refused" else "tcp", "TCP connect", "client", lost=outcome == "refused")]
+        if outcome == "refused":
+            return [*found, Row("bad", "refused", label="the server does not accept connections")]
+        for event in events:
+            found.extend(self._rows(event))
+        if not self._over and outcome == "closed":
+            label = "without an answer to the close frame" if len(self._closes) == 1 else ""
+            found.append(Row("tcp", "TCP connection closed", label=label))
+        elif not self._over and outcome in ("gave up", "stopped"):
+            text = "the client gave up" if outcome == "gave up" else "still open when the tap was stopped"
+            found.append(Row("tcp", text))
+        return found
+
+    def _rows(self, event: Event) -> Iterator[Row]:
+        match event:
+            case TapRequest():
+                head = f"{event.method} {event.path}"
+                yield self._message(event, _scrubbed(head), "HTTP request")
+            case TapResponse():
+                self._upgraded = self._upgraded or event.status == 101
+                yield self._message(event, f"{event.status} {event.reason}".strip(), "HTTP response")
+                yield from _stream(event)
+            case TapFrame():
+                yield self._frame(event)
+            case TapBytes():
+                yield from self._bytes(event)
+            case Note():
+                yield from self._note(event)
+
+    def _message(self, event: TapRequest | TapResponse, head: str, detail: str) -> Row:
+        tone: Tone = "bad" if isinstance(event, TapResponse) and event.status >= 400 else "http"
+        streamed = event.headers.get("Content-Type", "").startswith("text/event-stream")
+        label = "" if streamed or not event.body else _payload(event.body, text=_is_text(event))
+        return Row(tone, head, event.direction, label, detail, tuple(self._fields(event)), event.held)
+
+    def _fields(self, event: TapRequest | TapResponse) -> Iterator[tuple[str, str, bool]]:
+        for name in self._shown:
+            for value in event.headers.get_all(name):
+                placeholder = PLACEHOLDERS.get(name.lower())
+                yield name, placeholder or excerpt(_scrubbed(value)), placeholder is not None
+
+    def _frame(self, frame: TapFrame) -> Row:
+        tone: Tone = "data"
+        data = frame.payload if frame.data is None else frame.data
+        details = [f"{len(data)} byte{'s' * (len(data) != 1)}"]
+        label = _payload(data, text=frame.text is not None)
+        if frame.opcode is Opcode.CLOSE:
+            self._closes.add(frame.direction)
+            tone, label, details = "close", _close(frame), []
+        elif frame.opcode in (Opcode.PING, Opcode.PONG):
+            # libraries send four random bytes
+            tone, label = "control", "" if len(frame.payload) in (0, 4) else label
+        if not frame.fin:
+            details.append("more follows")
+        if frame.rsv1:
+            details.append("compressed")
+        if frame.masked:
+            details.append("masked")
+        if frame.error:
+            tone = "bad"
+            details.append(frame.error)
+        return Row(tone, frame.opcode.name, frame.direction, label, " · ".join(details), lost=frame.held)
+
+    def _bytes(self, event: TapBytes) -> Iterator[Row]:
+        if event.note.startswith("TLS"):
+            # how many bytes in how many pieces differs from run to run: one row for all of it
+            if event.data[0] == TLS_ALERT:
+                yield Row("bad", "TLS alert", event.direction, lost=event.held)
+            elif not self._opaque:
+                self._opaque = True
+                yield Row("data", "TLS", label="encrypted bytes", detail="the tap passes them on and cannot read them")
+            return
+        label = _payload(event.data, text=event.data.isascii())
+        yield Row("bad", "bytes", event.direction, label, excerpt(event.note), lost=event.held)
+
+    def _note(self, note: Note) -> Iterator[Row]:
+        if note.kind == "fault":
+            side = "" if note.direction is None else f", what the {note.direction} sends"
+            yield Row("bad" if note.text != "mended" else "tcp", f"{note.text}{side}")
+        elif note.kind == "limit":
+            yield Row("bad", note.text)
+        elif note.kind == "reset" and not self._over:
+            self._over = True
+            yield Row("bad", "TCP reset (RST)", note.direction, label="" if note.direction else "by the tap, both ways")
+        elif note.kind == "end" and not self._over:
+            yield from self._ended(note)
+
+    def _ended(self, note: Note) -> Iterator[Row]:
+        """An end in the middle of a WebSocket is told at once; after a close, which side ends first is chance."""
+        if note.held:
+            yield Row("bad", "TCP end (FIN)", note.direction, lost=True)
+        elif self._upgraded and not self._closes:
+            self._over = True
+            yield Row("bad", "TCP end (FIN)", note.direction, label="without a close frame")
+
+
+def _hidden(row: Row, hide: Sequence[str]) -> Row:
+    if not hide:
+        return row
+
+    def clean(text: str) -> str:
+        for secret in hide:
+            text = text.replace(secret, "random") if secret else text
+        return text
+
+    fields = tuple((name, clean(value), stands or clean(value) != value) for name, value, stands in row.fields)
+    return replace(row, head=clean(row.head), label=clean(row.label), fields=fields)
+
+
+def _stream(response: TapResponse) -> Iterator[Row]:
+    """The events of a server-sent event stream, one row each."""
+    if response.headers.get("Content-Type", "").startswith("text/event-stream"):
+        text = response.body.decode(errors="replace").replace("\r\n", "\n")
+        for part in text.split("\n\n"):
+            if part.strip():
+                yield Row("data", "event", "server", excerpt(_scrubbed(part.replace("\n", " · "))))
+
+
+def _is_text(event: TapRequest | TapResponse) -> bool:
+    kind = event.headers.get("Content-Type", "")
+    return kind.startswith("text/") or any(word in kind for word in ("json", "xml", "urlencoded"))
+
+
+def _payload(data: bytes, *, text: bool) -> str:
+    if not text:
+        return f"{data[:12].hex(' ')}{' …' if len(data) > 12 else ''}"
+    shown = excerpt(_scrubbed(data[: 8 * EXCERPT].decode(errors="replace")))
+    return shown if shown[:1] in ("{", "[", '"', "") else f'"{shown}"'
+
+
+def _close(frame: TapFrame) -> str:
+    close = frame.close
+    if close is None:
+        return "not valid"
+    if not frame.payload:
+        return "without a code"
+    code = int(close.code)
+    known = {one.value: one.name.replace("_", " ").lower() for one in CloseCode}
+    name = known.get(code, "private use" if code >= 4000 else "registered")
+    return f"{code} {name}" + (f' "{excerpt(_scrubbed(close.reason))}"' if close.reason else "")
+
+
+def _scrubbed(text: str) -> str:
+    return _PORT.sub(r"\1:…", text)
