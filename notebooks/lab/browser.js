@@ -61,6 +61,7 @@ class Connection {
     this.address = "";
     this.queue = [];
     this.attempt = 0;
+    this.turn = 0;
     this.pending = { rows: [], events: [] };
   }
 
@@ -73,8 +74,9 @@ class Connection {
     if (!this.isIdle) return this.note(`already ${this.state}`);
     clearTimeout(this.timer);
     this.enter("connecting");
+    const turn = ++this.turn;
     const route = this.way ?? (await findWay(this.model.get("_port"), this.model.get("_path")));
-    if (this.state !== "connecting") return undefined; // closed while the way was looked for
+    if (this.state !== "connecting" || turn !== this.turn) return undefined; // closed in the meantime
     this.way = route.found ? route : null;
     return this.open(route);
   }
@@ -242,8 +244,8 @@ function sentence(row) {
 }
 
 const WAYS = {
-  direct: "directly, your browser and the kernel are on one machine",
-  proxy: "through Jupyter's proxy, which hides the server's close codes and reasons: you will see 1005",
+  direct: "Directly: your browser and the kernel are on one machine.",
+  proxy: "Through Jupyter's proxy. It hides the server's close codes and reasons: you will see 1005.",
 };
 
 class Pane {
@@ -315,7 +317,7 @@ class Pane {
     this.node.dataset.state = state;
     if (this.state.textContent !== state) this.state.textContent = state;
     this.address.textContent = address;
-    this.way.textContent = route ? WAYS[route] : "looking for the way to the server";
+    this.way.textContent = route ? WAYS[route] : "Looking for the way to the server.";
     const disabled = { send: state !== "open", close: isIdle && state !== "waiting", connect: !isIdle };
     for (const [name, value] of Object.entries(disabled)) this.buttons[name].setAttribute("aria-disabled", value);
     this.append(rows);

@@ -74,10 +74,3 @@ def direct_lab(browser: Browser, labs: dict[str, JupyterLab]) -> Iterator[LabPag
 def proxied_lab(browser: Browser, labs: dict[str, JupyterLab]) -> Iterator[LabPage]:
     """JupyterLab under a base_url and on another host: the browser must go through the proxy."""
     yield from _page(browser, labs["hub"], "lab.test")
-
-
-@pytest.fixture(params=["direct", "proxy"])
-def lab(request: pytest.FixtureRequest) -> LabPage:
-    """Both of them in turn."""
-    page: LabPage = request.getfixturevalue({"direct": "direct_lab", "proxy": "proxied_lab"}[request.param])
-    return page

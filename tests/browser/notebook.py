@@ -5,56 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, expect
 
 from .jupyter import JupyterLab
 
-DEADLINE = 40_000  # ms for one notebook from its first cell to its last
-
-# the commands of JupyterLab's front end, each with a deadline of its own
-SCRIPT = """
-window.course = {
-  within(promise, what) {
-    const late = new Promise((_, reject) => setTimeout(() => reject(new Error(`too slow: ${what}`)), %d));
-    return Promise.race([promise, late]);
-  },
-  async open(path) {
-    const panel = await jupyterapp.commands.execute("docmanager:open", { path, factory: "Notebook" });
-    await this.within(panel.context.ready, "reading the notebook");
-    await this.within(panel.sessionContext.ready, "starting the kernel");
-    this.panel = panel;
-  },
-  async settled() {
-    // run-all resolves early when a cell fails; an empty request behind it is answered after all of them
-    const { kernel } = this.panel.sessionContext.session;
-    await kernel.requestExecute({ code: "", silent: true, stop_on_error: false }).done;
-  },
-  async runAll() {
-    await this.within(jupyterapp.commands.execute("notebook:run-all-cells"), "running all cells");
-    await this.within(this.settled(), "running all cells");
-  },
-  async run(indices) {
-    for (const index of indices) {
-      this.panel.content.activeCellIndex = index;
-      await this.within(jupyterapp.commands.execute("notebook:run-cell"), `running cell ${index}`);
-    }
-    await this.within(this.settled(), "running the cells");
-  },
-  cells() {
-    return this.panel.content.model.sharedModel.cells.map((cell) => cell.toJSON());
-  },
-  async show(index) {
-    const notebook = this.panel.content;
-    await notebook.scrollToItem(index, "start");
-    notebook.widgets[index].node.dataset.shown = index;
-  },
-  async close() {
-    await this.panel.sessionContext.shutdown();
-    this.panel.context.model.dirty = false;
-    this.panel.dispose();
-  },
-};
-""" % DEADLINE
+DRIVER = (Path(__file__).parent / "driver.js").read_text()
 
 
 class LabPage:
@@ -68,7 +23,7 @@ class LabPage:
         page.goto(lab.url(host, "lab"))
         page.wait_for_function("window.jupyterapp?.shell?.isAttached")
         page.evaluate("jupyterapp.restored.then(() => null)")
-        page.evaluate(SCRIPT)
+        page.evaluate(DRIVER)
 
     def open(self, name: str) -> Notebook:
         """Open a notebook of Lab's folder with a fresh kernel, and wait for both."""
@@ -112,12 +67,24 @@ class Notebook:
 
     def write(self, index: int, source: str) -> None:
         """Replace the source of a cell, as an editor would."""
-        self.page.evaluate("([i, s]) => course.panel.content.widgets[i].model.sharedModel.setSource(s)", [index, source])
+        self.page.evaluate(
+            "([i, s]) => course.panel.content.widgets[i].model.sharedModel.setSource(s)", [index, source]
+        )
+
+    def output(self, index: int) -> Locator:
+        """The output of a cell in the page, scrolled into view."""
+        self.page.evaluate("index => course.show(index)", index)
+        return self.page.locator(f'[data-shown="{index}"] .jp-Cell-outputArea')
+
+    def panes(self, index: int, count: int) -> list[Pane]:
+        """The browser clients in the output of a cell."""
+        nodes = self.output(index).get_by_role("group", name="WebSocket client")
+        expect(nodes).to_have_count(count)
+        return [Pane(nodes.nth(number)) for number in range(count)]
 
     def pane(self, index: int) -> Pane:
-        """The first browser client in the output of a cell."""
-        self.page.evaluate("index => course.show(index)", index)
-        return Pane(self.page.locator(f'[data-shown="{index}"]').get_by_role("group", name="WebSocket client").first)
+        """The only browser client in the output of a cell."""
+        return self.panes(index, 1)[0]
 
     def screenshot(self, name: str) -> None:
         """Keep a picture of the window under the notebook's name."""

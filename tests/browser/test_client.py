@@ -1,7 +1,8 @@
-"""The live browser client, typed into with the keyboard, directly and through the proxy."""
+"""The live browser client in a real page, used with the keyboard, directly and through the proxy."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -10,60 +11,269 @@ from playwright.sync_api import expect
 from .notebook import LabPage, Notebook, Pane
 
 SERVE = """
-from fastapi import FastAPI, WebSocket
+from queue import Queue
+from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+from ipywidgets import HBox
 from lab.browser import BrowserClient
 from server import serve
 
 app = FastAPI()
-seen = []
+left = Queue()
 
 @app.websocket("/ws")
-async def echo(websocket: WebSocket, name: str = "nobody"):
+async def echo(websocket: WebSocket, name: str = "the server"):
     await websocket.accept(subprotocol="v1" if "v1" in websocket.scope["subprotocols"] else None)
     try:
-        async for text in websocket.iter_text():
-            if text == "bye":
-                await websocket.close(4001, "auth required")
-                break
-            await websocket.send_text(f"{name} said: {text}")
-    finally:
-        seen.append(text)
+        while (text := await websocket.receive_text()) != "bye":
+            if text == "binary":
+                await websocket.send_bytes(bytes(range(4)))
+            elif text == "flood":
+                for number in range(1_500):
+                    await websocket.send_text(f"row {number}")
+            else:
+                await websocket.send_text(f"{name} heard {text}")
+        await websocket.close(4001, "auth required")
+    except WebSocketDisconnect as gone:
+        left.put((int(gone.code), gone.reason))
 
 server = serve(app)
 """
-SHOW = "client = BrowserClient(server, '/ws?name=Ana')\nclient"
+RESTART = "server.stop(); server = serve(app, port=server.port)"
+SHOW, SERVER, PYTHON = 1, 2, 3  # the cells of the notebook behind the first
 
 
-@pytest.fixture
-def notebook(lab: LabPage) -> Iterator[Notebook]:
-    """A notebook with a server in its first cell and a client in its second, both run."""
-    name = lab.lab.write(
-        "client.ipynb",
-        SERVE,
-        SHOW,
-        "print(client.state, *client.events, sep='\\n')",
-        "server.stop(); server = serve(app, port=server.port)",
-    )
-    with lab.open(name) as notebook:
-        notebook.run(0, 1)
+def serving(lab: LabPage) -> Iterator[Notebook]:
+    """A notebook whose first cell serves the app, with empty cells for the tests behind it."""
+    with lab.open(lab.lab.write("client.ipynb", SERVE, "", RESTART, "")) as notebook:
+        notebook.run(0)
         yield notebook
 
 
+@pytest.fixture(scope="module")
+def direct_notebook(direct_lab: LabPage) -> Iterator[Notebook]:
+    """The notebook on localhost; for what is the same through the proxy."""
+    yield from serving(direct_lab)
+
+
+@pytest.fixture(scope="module")
+def proxied_notebook(proxied_lab: LabPage) -> Iterator[Notebook]:
+    """The notebook where the browser must go through the proxy."""
+    yield from serving(proxied_lab)
+
+
+@pytest.fixture(params=["direct", "proxied"])
+def way(request: pytest.FixtureRequest) -> str:
+    """How the browser reaches the kernel's ports."""
+    return str(request.param)
+
+
 @pytest.fixture
-def pane(notebook: Notebook) -> Pane:
-    """The client in the second cell, connected."""
-    pane = notebook.pane(1)
+def notebook(way: str, request: pytest.FixtureRequest) -> Notebook:
+    """Both notebooks in turn."""
+    notebook: Notebook = request.getfixturevalue(f"{way}_notebook")
+    return notebook
+
+
+def show(notebook: Notebook, source: str = "BrowserClient(server)") -> Pane:
+    """Run a cell that shows a client, and wait until it is connected."""
+    notebook.write(SHOW, f"client = {source}\nclient")
+    notebook.run(SHOW)
+    pane = notebook.pane(SHOW)
     expect(pane.state).to_have_text("open")
     return pane
 
 
-def test_a_person_exchanges_messages(notebook: Notebook, pane: Pane) -> None:
+def python(notebook: Notebook, source: str) -> str:
+    """What a further cell prints."""
+    notebook.write(PYTHON, source)
+    return notebook.text_of(PYTHON).strip()
+
+
+def test_a_message_is_typed_sent_and_answered(notebook: Notebook) -> None:
+    """Enter in the message field sends, the answer is shown, and Python hears of both."""
+    pane = show(notebook)
     pane.say("hello")
-    expect(pane.log).to_contain_text("Ana said: hello")
-    notebook.screenshot("x")
-    print(notebook.text_of(2))
+    expect(pane.log).to_contain_text("the server heard hello")
+    expect(pane.message).to_be_focused()
+    expect(pane.message).to_have_value("")
+    events = python(notebook, "print(client.state, client.events[0]['event'], client.events[1:], sep='|')")
+    assert events == (
+        "open|open|[{'event': 'sent', 'data': 'hello'}, {'event': 'message', 'data': 'the server heard hello'}]"
+    )
+
+
+def test_the_way_to_the_server_is_said(notebook: Notebook, way: str) -> None:
+    """The pane names the address and the way, and what the proxy hides."""
+    pane = show(notebook)
+    if way == "direct":
+        expect(pane.node).to_contain_text(re.compile(r'new WebSocket\("ws://127\.0\.0\.1:\d+/ws"\)'))
+        expect(pane.node).to_contain_text("Directly")
+    else:
+        expect(pane.node).to_contain_text(re.compile(r"ws://lab\.test:\d+/user/ana/proxy/\d+/ws"))
+        expect(pane.node).to_contain_text("Through Jupyter's proxy. It hides")
+
+
+def test_the_servers_close_code_and_reason_are_shown(notebook: Notebook, way: str) -> None:
+    """4001 and its reason arrive directly; the proxy turns them into 1005, and the pane says so."""
+    pane = show(notebook)
     pane.say("bye")
     expect(pane.state).to_have_text("closed")
-    notebook.screenshot("y")
-    print(pane.log.inner_text())
-    print(notebook.text_of(2))
+    direct = 'code 4001, reason "auth required", wasClean true'
+    proxied = 'code 1005, reason "", wasClean true (the proxy hides the server\'s code)'
+    expect(pane.log).to_contain_text(direct if way == "direct" else proxied)
+    code = python(notebook, "print(client.state, client.events[-1])")
+    assert code.startswith("closed {'event': 'close', 'code': " + ("4001" if way == "direct" else "1005"))
+
+
+def test_everything_is_reached_with_the_keyboard(notebook: Notebook, way: str) -> None:
+    """Tab goes from field to field, Enter closes with the typed code and reason, Enter on Connect connects."""
+    pane, keys = show(notebook), notebook.page.keyboard
+    python(notebook, "left = Queue()")
+    pane.message.focus()
+    for text in ("", "4321", "done"):  # over Send and the code to the reason
+        keys.press("Tab")
+        keys.type(text)
+    expect(pane.code).to_have_value("4321")
+    keys.press("Enter")
+    expect(pane.state).to_have_text("closed")
+    keys.press("Tab")
+    keys.press("Tab")
+    expect(pane.button("Connect")).to_be_focused()
+    keys.press("Enter")
+    expect(pane.state).to_have_text("open")
+    gone = python(notebook, "print(left.get(timeout=3))")
+    assert gone == ("(4321, 'done')" if way == "direct" else "(1005, '')")
+
+
+def test_a_stopped_server_is_seen_and_connected_to_again(notebook: Notebook, way: str) -> None:
+    """A restart of the server closes with 1012, and Connect reaches the new one."""
+    pane = show(notebook)
+    notebook.run(SERVER)
+    expect(pane.state).to_have_text("closed")
+    expect(pane.log).to_contain_text("code 1012" if way == "direct" else "code 1005")
+    pane.button("Connect").click()
+    expect(pane.state).to_have_text("open")
+    pane.say("again")
+    expect(pane.log).to_contain_text("the server heard again")
+
+
+def test_reconnect_connects_again_by_itself(notebook: Notebook) -> None:
+    """With reconnect=True a restarted server is found again, and the waiting time is told."""
+    pane = show(notebook, "BrowserClient(server, reconnect=True)")
+    notebook.run(SERVER)
+    expect(pane.log).to_contain_text(re.compile(r"attempt 1 of 8 in 0\.\d s \(chosen between 0 and 0\.5 s\)"))
+    expect(pane.state).to_have_text("open")
+    pane.say("here again")
+    expect(pane.log).to_contain_text("the server heard here again")
+
+
+def test_reconnect_gives_up(notebook: Notebook) -> None:
+    """A server that stays away is tried 8 times, then the pane stops; Close ends the attempts before that."""
+    pane = show(notebook, "BrowserClient(server, reconnect=True)")
+    notebook.page.evaluate("window.random = Math.random; Math.random = () => 0")
+    try:
+        python(notebook, "server.stop()")
+        expect(pane.log).to_contain_text("gave up after 8 attempts")
+    finally:
+        notebook.page.evaluate("Math.random = window.random")
+    expect(pane.state).to_have_text("closed")
+    pane.button("Connect").click()
+    expect(pane.state).to_have_text("waiting")
+    pane.button("Close").click()
+    expect(pane.state).to_have_text("closed")
+    notebook.run(0)
+
+
+def test_a_close_that_the_reader_asked_for_is_final(direct_notebook: Notebook) -> None:
+    """With reconnect=True, Close does not start the attempts."""
+    pane = show(direct_notebook, "BrowserClient(server, reconnect=True)")
+    pane.button("Close").click()
+    expect(pane.log).to_contain_text("code 1000")
+    expect(pane.state).to_have_text("closed")
+    expect(pane.log).not_to_contain_text("attempt")
+
+
+def test_what_the_browser_refuses_is_shown(direct_notebook: Notebook) -> None:
+    """A script may not send 1001: the browser's own exception is shown, and the socket stays open."""
+    pane = show(direct_notebook)
+    pane.code.fill("1001")
+    pane.button("Close").click()
+    expect(pane.log).to_contain_text("InvalidAccessError")
+    expect(pane.state).to_have_text("open")
+    assert "InvalidAccessError" in python(direct_notebook, "print(client.events[-1])")
+
+
+def test_the_chosen_subprotocol_is_shown(direct_notebook: Notebook) -> None:
+    """The offer is part of the address, the server's choice part of the open event."""
+    pane = show(direct_notebook, "BrowserClient(server, subprotocols=['v0', 'v1'])")
+    expect(pane.node).to_contain_text('/ws", ["v0","v1"])')
+    expect(pane.log).to_contain_text('protocol "v1"')
+
+
+def test_a_refused_handshake_shows_error_and_1006(direct_notebook: Notebook) -> None:
+    """The browser tells no reason for a refusal: an error event, then 1006."""
+    direct_notebook.write(SHOW, "client = BrowserClient(server, '/nowhere')\nclient")
+    direct_notebook.run(SHOW)
+    pane = direct_notebook.pane(SHOW)
+    expect(pane.log).to_contain_text("the browser never tells a script what went wrong")
+    expect(pane.log).to_contain_text('code 1006, reason "", wasClean false')
+
+
+def test_python_sends_closes_and_connects(direct_notebook: Notebook) -> None:
+    """send() before the socket is open waits for it; close() and connect() reach the browser."""
+    direct_notebook.write(SHOW, "client = BrowserClient(server)\nclient.send('early')\nclient")
+    direct_notebook.run(SHOW)
+    pane = direct_notebook.pane(SHOW)
+    expect(pane.log).to_contain_text("the server heard early")
+    python(direct_notebook, "client.close(3000, 'from Python')")
+    expect(pane.log).to_contain_text('code 3000, reason "from Python"')
+    python(direct_notebook, "client.connect(); client.send('late')")
+    expect(pane.log).to_contain_text("the server heard late")
+
+
+def test_a_callback_hears_every_event(direct_notebook: Notebook) -> None:
+    """on_event is called with the dict that `events` keeps."""
+    python(direct_notebook, "heard = []")
+    pane = show(direct_notebook, "BrowserClient(server, on_event=heard.append)")
+    pane.say("one")
+    expect(pane.log).to_contain_text("the server heard one")
+    assert python(direct_notebook, "print(heard == client.events, len(heard))") == "True 3"
+
+
+def test_a_flood_and_bytes_are_shown_within_bounds(direct_notebook: Notebook) -> None:
+    """1,500 messages leave 200 rows in the page and 1,000 events in Python, the newest; bytes are shown in hex."""
+    pane = show(direct_notebook)
+    pane.say("flood")
+    expect(pane.log).to_contain_text("row 1499")
+    assert pane.log.locator(".lab-event").count() == 200
+    expect(pane.log.get_by_text("row 1499")).to_be_in_viewport()
+    assert python(direct_notebook, "print(len(client.events), client.events[-1]['data'])") == "1000 row 1499"
+    pane.say("binary")
+    expect(pane.log).to_contain_text("4 bytes: 00010203")
+
+
+def test_a_cell_that_runs_again_closes_its_earlier_socket(direct_notebook: Notebook) -> None:
+    """The pane that is replaced says goodbye with 1000, and one connection remains."""
+    show(direct_notebook)
+    python(direct_notebook, "left = Queue()")
+    pane = show(direct_notebook)
+    pane.say("fresh")
+    expect(pane.log).to_contain_text("the server heard fresh")
+    gone = python(direct_notebook, "print(left.get(timeout=3), server.connections)")
+    assert gone == "(1000, 'the pane was removed') 1"
+
+
+def test_two_clients_stand_side_by_side(direct_notebook: Notebook) -> None:
+    """Two clients in an HBox share the width, each with a socket of its own."""
+    direct_notebook.write(SHOW, "HBox([BrowserClient(server, f'/ws?name={name}') for name in ('Ana', 'Ben')])")
+    direct_notebook.run(SHOW)
+    ana, ben = direct_notebook.panes(SHOW, 2)
+    for pane, name in ((ana, "Ana"), (ben, "Ben")):
+        pane.say("hi")
+        expect(pane.log).to_contain_text(f"{name} heard hi")
+    left, right = ana.node.bounding_box(), ben.node.bounding_box()
+    assert left is not None
+    assert right is not None
+    assert left["y"] == right["y"]
+    assert abs(left["width"] - right["width"]) < 2
+    direct_notebook.screenshot("two-clients")
