@@ -139,7 +139,7 @@ WRONG_HEADERS = [
     (lambda data: (data[0], data[0] & 15, False, data[1]), "top bit of the first byte"),
     (lambda data: (True, data[0] & 15, False, data[1] & 127), "top bit of the second byte"),
     (lambda data: frame_header(data)[3], "a tuple of four: (fin, opcode, masked, length)"),
-    (lambda data: {}.get(data), "got None, expected a tuple of four"),
+    ({}.get, "got None, expected a tuple of four"),
     (lambda data: frame_header(data.hex()), "raised TypeError"),
 ]
 
