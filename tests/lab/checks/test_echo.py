@@ -1,0 +1,373 @@
+"""The verdicts of lesson 02: the stub, the solution, and the answers that people really give."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import operator
+import time
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+import pytest
+from fastapi import WebSocket, WebSocketDisconnect
+from lab.checks.echo import check_calculator, check_countdown, check_shout
+from pydantic import Field
+
+from server.echo import Conversation, converse
+from server.messages import Error, Message
+
+Handler = Callable[..., Any]
+
+
+def verdict(check: Handler, answer: Handler) -> str:
+    """What the check says about an answer, within its time."""
+    start = time.monotonic()
+    said = str(check(answer))
+    assert time.monotonic() - start < 4  # 2 s on a machine that is not busy with other tests
+    assert "\n" not in said
+    return said
+
+
+# exercise 1
+
+
+async def shout(websocket: WebSocket) -> None:
+    """The solution of exercise 1."""
+    await websocket.accept()
+    async for text in websocket.iter_text():
+        await websocket.send_text(text.upper())
+
+
+def test_the_solution_of_exercise_1_passes() -> None:
+    """The solution passes."""
+    assert verdict(check_shout, shout) == "passed: every message comes back in capitals, until the client leaves"
+
+
+async def never_accepts(websocket: WebSocket) -> None:
+    """Forgets `accept`."""
+    async for text in websocket.iter_text():
+        await websocket.send_text(text.upper())
+
+
+async def returns_without_accept(websocket: WebSocket) -> None:
+    """Does nothing at all."""
+
+
+async def echoes(websocket: WebSocket) -> None:
+    """Forgets the capitals."""
+    await websocket.accept()
+    async for text in websocket.iter_text():
+        await websocket.send_text(text)
+
+
+async def answers_once(websocket: WebSocket) -> None:
+    """Forgets the loop."""
+    await websocket.accept()
+    await websocket.send_text((await websocket.receive_text()).upper())
+
+
+async def sends_bytes(websocket: WebSocket) -> None:
+    """Answers with binary."""
+    await websocket.accept()
+    async for text in websocket.iter_text():
+        await websocket.send_bytes(text.upper().encode())
+
+
+async def sends_json(websocket: WebSocket) -> None:
+    """Answers with a JSON string."""
+    await websocket.accept()
+    async for text in websocket.iter_text():
+        await websocket.send_json(text.upper())
+
+
+async def lets_the_disconnect_through(websocket: WebSocket) -> None:
+    """Leaves a traceback in the server's log for every client that leaves."""
+    await websocket.accept()
+    while True:
+        await websocket.send_text((await websocket.receive_text()).upper())
+
+
+async def upper_before_await(websocket: WebSocket) -> None:
+    """Forgets an `await`."""
+    await websocket.accept()
+    while True:
+        await websocket.send_text(websocket.receive_text().upper())  # type: ignore[attr-defined]
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
+@pytest.mark.parametrize(
+    ("answer", "help"),
+    [
+        (never_accepts, 'Need to call "accept" first'),
+        (returns_without_accept, "stub"),
+        (echoes, "sent 'hi', got 'hi', expected 'HI'"),
+        (answers_once, "answer in a loop"),
+        (sends_bytes, "got b'HI' (bytes), expected 'HI' (str)"),
+        (sends_json, "got '\"HI\"', expected 'HI'"),
+        (lets_the_disconnect_through, "iter_text()"),
+        (upper_before_await, "'coroutine' object has no attribute 'upper'"),
+    ],
+)
+def test_a_wrong_shout_gets_a_verdict_that_helps(answer: Handler, help: str) -> None:  # noqa: A002
+    """Each typical mistake is named."""
+    said = verdict(check_shout, answer)
+    assert said.startswith("not yet: ")
+    assert help in said
+
+
+# exercise 2
+
+
+class Calculation(Message):
+    """The solution's message in."""
+
+    type: Literal["calculate"] = "calculate"
+    a: Annotated[float, Field(ge=-1e9, le=1e9)]
+    op: Literal["+", "-", "*", "/"]
+    b: Annotated[float, Field(ge=-1e9, le=1e9)]
+
+
+class Result(Message):
+    """The solution's message out."""
+
+    type: Literal["result"] = "result"
+    value: float
+
+
+OPERATORS = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv}
+
+
+async def calculate(talk: Conversation, message: Calculation) -> None:
+    """The heart of the solution."""
+    try:
+        value = OPERATORS[message.op](message.a, message.b)
+    except ZeroDivisionError:
+        await talk.send(Error(field="b", expected="a number other than 0"))
+    else:
+        await talk.send(Result(value=value))
+
+
+async def calculator(websocket: WebSocket) -> None:
+    """The solution of exercise 2."""
+    await converse(websocket, calculate, model=Calculation)
+
+
+def test_the_solution_of_exercise_2_passes() -> None:
+    """The solution passes."""
+    assert verdict(check_calculator, calculator).startswith("passed: ")
+
+
+async def dies_on_zero(websocket: WebSocket) -> None:
+    """Validates, and forgets that division can fail."""
+
+    async def divide(talk: Conversation, message: Calculation) -> None:
+        await talk.send(Result(value=OPERATORS[message.op](message.a, message.b)))
+
+    await converse(websocket, divide, model=Calculation)
+
+
+async def dies_on_bad_json(websocket: WebSocket) -> None:
+    """Reads with `receive_json`."""
+    await websocket.accept()
+    while True:
+        message = await websocket.receive_json()
+        try:
+            value = OPERATORS[message["op"]](message["a"], message["b"])
+            await websocket.send_json({"type": "result", "value": value})
+        except ZeroDivisionError:
+            await websocket.send_json({"type": "error", "expected": "not zero"})
+
+
+async def catches_json_only(websocket: WebSocket) -> None:
+    """Takes JSON that is not the message for granted."""
+    await websocket.accept()
+    async for text in websocket.iter_text():
+        try:
+            message = json.loads(text)
+            value = OPERATORS[message["op"]](message["a"], message["b"])
+            await websocket.send_json({"type": "result", "value": value})
+        except (ValueError, ZeroDivisionError):
+            await websocket.send_json({"type": "error", "expected": "JSON"})
+
+
+async def knows_one_operator(websocket: WebSocket) -> None:
+    """Multiplies whatever the operator says."""
+
+    async def multiply(talk: Conversation, message: Calculation) -> None:
+        await talk.send(Result(value=message.a * message.b))
+
+    await converse(websocket, multiply, model=Calculation)
+
+
+async def error_of_its_own_shape(websocket: WebSocket) -> None:
+    """Answers errors in another shape."""
+    await websocket.accept()
+    async for text in websocket.iter_text():
+        try:
+            message = Calculation.model_validate_json(text)
+            value = OPERATORS[message.op](message.a, message.b)
+            await websocket.send_json({"type": "result", "value": value})
+        except (ValueError, ZeroDivisionError) as error:
+            await websocket.send_json({"error": type(error).__name__})
+
+
+async def dies_on_binary(websocket: WebSocket) -> None:
+    """Handles all that is text."""
+    await websocket.accept()
+    async for text in websocket.iter_text():
+        try:
+            message = Calculation.model_validate_json(text)
+            value = OPERATORS[message.op](message.a, message.b)
+            await websocket.send_json({"type": "result", "value": value})
+        except (ValueError, ZeroDivisionError):
+            await websocket.send_json({"type": "error", "expected": "a calculation"})
+
+
+async def stub(websocket: WebSocket) -> None:
+    """The stub of all three exercises."""
+    raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("answer", "help"),
+    [
+        (dies_on_zero, "ZeroDivisionError"),
+        (dies_on_bad_json, "JSONDecodeError"),
+        (catches_json_only, "KeyError: 'b'"),
+        (knows_one_operator, "expected {'type': 'result', 'value': 9}"),
+        (error_of_its_own_shape, 'expected {"type": "error", …}'),
+        (dies_on_binary, "KeyError: 'text'"),
+        (stub, "stub"),
+    ],
+)
+def test_a_wrong_calculator_gets_a_verdict_that_helps(answer: Handler, help: str) -> None:  # noqa: A002
+    """Each typical mistake is named."""
+    said = verdict(check_calculator, answer)
+    assert said.startswith("not yet: ")
+    assert help in said
+
+
+# exercise 3
+
+
+async def count(websocket: WebSocket, start: int, pause: float) -> None:
+    """The writer of the solution."""
+    for number in range(start, -1, -1):
+        await websocket.send_text(str(number))
+        await asyncio.sleep(pause)
+    await websocket.close()
+
+
+async def countdown(websocket: WebSocket, start: int = 10, pause: float = 1.0) -> None:
+    """The solution of exercise 3."""
+    await websocket.accept()
+    writer = asyncio.create_task(count(websocket, start, pause))
+    try:
+        async for _ in websocket.iter_text():
+            pass
+    finally:
+        writer.cancel()
+        await asyncio.wait([writer])
+
+
+def test_the_solution_of_exercise_3_passes() -> None:
+    """The solution passes."""
+    assert verdict(check_countdown, countdown).startswith("passed: ")
+
+
+async def only_counts(websocket: WebSocket, start: int = 10, pause: float = 1.0) -> None:
+    """Never receives."""
+    await websocket.accept()
+    await count(websocket, start, pause)
+
+
+async def gathers(websocket: WebSocket, start: int = 10, pause: float = 1.0) -> None:
+    """Gathers the reader and the writer."""
+    await websocket.accept()
+
+    async def read() -> None:
+        async for _ in websocket.iter_text():
+            pass
+
+    await asyncio.gather(read(), count(websocket, start, pause))
+
+
+async def forgets_its_task(websocket: WebSocket, start: int = 10, pause: float = 1.0) -> None:
+    """Starts a writer and never cancels it."""
+    await websocket.accept()
+    websocket.state.writer = asyncio.create_task(count(websocket, start, pause))
+    async for _ in websocket.iter_text():
+        pass
+
+
+async def stops_at_one(websocket: WebSocket, start: int = 10, pause: float = 1.0) -> None:
+    """Is one short."""
+    await websocket.accept()
+    for number in range(start, 0, -1):
+        await websocket.send_text(str(number))
+        await asyncio.sleep(pause)
+    await websocket.close()
+
+
+async def just_returns(websocket: WebSocket, start: int = 10, pause: float = 1.0) -> None:
+    """Leaves the close to uvicorn."""
+    await websocket.accept()
+    for number in range(start, -1, -1):
+        await websocket.send_text(str(number))
+        await asyncio.sleep(pause)
+
+
+async def ignores_the_pause(websocket: WebSocket, start: int = 10, pause: float = 1.0) -> None:
+    """Sleeps for a second each."""
+    await countdown(websocket, start, 1.0)
+
+
+async def blocks(websocket: WebSocket, start: int = 10, pause: float = 1.0) -> None:
+    """Sleeps without `await`."""
+    await websocket.accept()
+    for number in range(start, -1, -1):
+        await websocket.send_text(str(number))
+        time.sleep(min(pause, 1.0))  # noqa: ASYNC251
+    await websocket.close()
+
+
+async def fails_when_the_client_leaves(websocket: WebSocket, start: int = 10, pause: float = 1.0) -> None:
+    """Stops in time, with a traceback in the log."""
+    await websocket.accept()
+    writer = asyncio.create_task(count(websocket, start, pause))
+    try:
+        while True:
+            await websocket.receive_text()
+    except WebSocketDisconnect as left:
+        writer.cancel()
+        await asyncio.wait([writer])
+        if left.code == 1000 and pause > 1:
+            raise
+
+
+@pytest.mark.parametrize(
+    ("answer", "help"),
+    [
+        (only_counts, "the client left, but only_counts still runs"),
+        (gathers, "the client left, but gathers still runs"),
+        (forgets_its_task, "the task count still runs; cancel and await it in a `finally`"),
+        (stops_at_one, "expected '0', but the connection was closed: code 1000"),
+        (just_returns, "after 0 the client saw 1006; close it yourself"),
+        (ignores_the_pause, "sleep for `pause` seconds"),
+        (blocks, "no time.sleep"),
+        (fails_when_the_client_leaves, "raised WebSocketDisconnect"),
+    ],
+)
+def test_a_wrong_countdown_gets_a_verdict_that_helps(answer: Handler, help: str) -> None:  # noqa: A002
+    """Each typical mistake is named."""
+    said = verdict(check_countdown, answer)
+    assert said.startswith("not yet: ")
+    assert help in said
+
+
+@pytest.mark.parametrize("check", [check_shout, check_calculator, check_countdown])
+@pytest.mark.parametrize("answer", [stub, None, 7, print, WebSocket])
+def test_a_check_never_raises(check: Handler, answer: Any) -> None:
+    """Whatever is handed in, the verdict is one sentence."""
+    assert verdict(check, answer).startswith("not yet: ")
