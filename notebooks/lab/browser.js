@@ -11,6 +11,7 @@ const TEXT_SHOWN = 2_000; // characters of one message that are shown and report
 const PROBE_DEADLINE = 2_000; // ms
 const FLUSH_AFTER = 30; // ms; one update of the page and one report to Python for all events in between
 const QUEUE_LENGTH = 100; // texts that Python sends before the socket is open
+const FINAL = [1000, 4001, 4002, 4003, 4004]; // close codes after which another attempt would change nothing
 const BACKOFF = { attempts: 8, first: 500, longest: 10_000, stable: 5_000 }; // ms
 
 async function answers(url, mode) {
@@ -111,7 +112,7 @@ class Connection {
 
   closed(detail) {
     this.socket = null;
-    const again = this.model.get("_reconnect") && this.panes.size > 0 && !this.wanted;
+    const again = this.model.get("_reconnect") && this.panes.size > 0 && !this.wanted && !FINAL.includes(detail.code);
     // an open that lasts a moment is no success: the proxy opens before it knows that the server refuses
     if (Date.now() - (this.openedAt ?? Infinity) > BACKOFF.stable) this.attempt = 0;
     this.openedAt = undefined;
@@ -227,7 +228,7 @@ function sentence(row) {
   const quoted = JSON.stringify;
   switch (row.event) {
     case "open":
-      return `the handshake succeeded, protocol ${quoted(row.protocol)}`;
+      return `the handshake succeeded${row.protocol && `, protocol ${quoted(row.protocol)}`}`;
     case "error":
       return "the browser never tells a script what went wrong";
     case "close": {

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Playwright, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
+from . import chromium
 from .jupyter import JupyterLab
 from .notebook import LabPage
 
@@ -23,24 +23,15 @@ FLAGS = [
 ]
 
 
-def find_chromium(playwright: Playwright) -> str:
-    """The path of a Chromium: $CHROMIUM, the system's, or Playwright's own."""
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    candidates = [os.environ.get("CHROMIUM"), *map(shutil.which, names), playwright.chromium.executable_path]
-    for path in candidates:
-        if path and Path(path).is_file():
-            return path
-    pytest.fail("no Chromium found; run 'playwright install chromium', or set CHROMIUM to its path", pytrace=False)
-
-
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """A headless Chromium that reaches nothing but this machine."""
+    path = chromium.find()
+    if path is None:
+        pytest.fail(chromium.MISSING, pytrace=False)
     with sync_playwright() as playwright:
-        sandbox = os.name != "posix" or os.geteuid() != 0
-        browser = playwright.chromium.launch(
-            executable_path=find_chromium(playwright), chromium_sandbox=sandbox, args=FLAGS
-        )
+        sandbox = os.name != "posix" or os.geteuid() != 0  # root has none
+        browser = playwright.chromium.launch(executable_path=path, chromium_sandbox=sandbox, args=FLAGS)
         yield browser
         browser.close()
 

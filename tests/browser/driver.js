@@ -40,6 +40,36 @@ window.course = {
     await notebook.scrollToItem(index, "start");
     notebook.widgets[index].node.dataset.shown = index;
   },
+  async theme(name) {
+    await jupyterapp.commands.execute("apputils:change-theme", { theme: name });
+  },
+  // the lowest contrast (WCAG 2, 1.4.3) of any text in this element with what is behind it
+  contrast(root) {
+    const parse = (color) => {
+      const [r, g, b, alpha = 1] = color.match(/[\d.]+/g).map(Number);
+      return { rgb: [r, g, b], alpha };
+    };
+    const over = (top, below) => top.rgb.map((value, i) => value * top.alpha + below[i] * (1 - top.alpha));
+    const behind = (node) => {
+      if (!node) return [255, 255, 255];
+      const color = parse(getComputedStyle(node).backgroundColor);
+      return color.alpha === 0 ? behind(node.parentElement) : over(color, behind(node.parentElement));
+    };
+    const luminance = (rgb) => {
+      const [r, g, b] = rgb.map((v) => v / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+      return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const ratios = [...root.querySelectorAll("*")]
+      .filter((node) => node.matches("input") || [...node.childNodes].some((child) => child.nodeType === 3))
+      .filter((node) => node.getAttribute("aria-disabled") !== "true" && node.getAttribute("aria-hidden") !== "true")
+      .flatMap((node) => [getComputedStyle(node), ...(node.matches("input") ? [getComputedStyle(node, "::placeholder")] : [])]
+        .map((style) => {
+          const ground = behind(node);
+          const [high, low] = [luminance(ground), luminance(over(parse(style.color), ground))].sort((a, b) => b - a);
+          return (high + 0.05) / (low + 0.05);
+        }));
+    return Math.min(...ratios);
+  },
   async close() {
     await this.panel.sessionContext.shutdown();
     this.panel.context.model.dirty = false;

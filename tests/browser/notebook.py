@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,13 @@ class LabPage:
         page.wait_for_function("window.jupyterapp?.shell?.isAttached")
         page.evaluate("jupyterapp.restored.then(() => null)")
         page.evaluate(DRIVER)
+
+    @contextmanager
+    def theme(self, name: str) -> Iterator[None]:
+        """Use one of JupyterLab's themes inside a block."""
+        self.page.evaluate("name => course.theme(name)", name)
+        yield
+        self.page.evaluate("course.theme('JupyterLab Light')")
 
     def open(self, name: str) -> Notebook:
         """Open a notebook of Lab's folder with a fresh kernel, and wait for both."""

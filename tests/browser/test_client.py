@@ -184,11 +184,17 @@ def test_reconnect_gives_up(notebook: Notebook) -> None:
     notebook.run(0)
 
 
-def test_a_close_that_the_reader_asked_for_is_final(direct_notebook: Notebook) -> None:
-    """With reconnect=True, Close does not start the attempts."""
+def test_a_close_that_is_meant_is_final(direct_notebook: Notebook) -> None:
+    """With reconnect=True, neither the reader's Close nor the server's 4001 starts the attempts."""
     pane = show(direct_notebook, "BrowserClient(server, reconnect=True)")
+    pane.code.fill("4999")
     pane.button("Close").click()
-    expect(pane.log).to_contain_text("code 1000")
+    expect(pane.log).to_contain_text("code 4999")
+    expect(pane.state).to_have_text("closed")
+    pane.button("Connect").click()
+    expect(pane.state).to_have_text("open")
+    pane.say("bye")
+    expect(pane.log).to_contain_text("code 4001")
     expect(pane.state).to_have_text("closed")
     expect(pane.log).not_to_contain_text("attempt")
 
@@ -277,3 +283,18 @@ def test_two_clients_stand_side_by_side(direct_notebook: Notebook) -> None:
     assert left["y"] == right["y"]
     assert abs(left["width"] - right["width"]) < 2
     direct_notebook.screenshot("two-clients")
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_every_word_can_be_read_in_both_themes(direct_lab: LabPage, direct_notebook: Notebook, theme: str) -> None:
+    """Text has a contrast of 4.5 or more with what is behind it."""
+    with direct_lab.theme(theme):
+        pane = show(direct_notebook, "BrowserClient(server, reconnect=True)")
+        pane.say("hello")
+        pane.code.fill("1001")
+        pane.button("Close").click()
+        direct_notebook.run(SERVER)
+        expect(pane.log).to_contain_text("attempt 1")
+        expect(pane.state).to_have_text("open")
+        direct_notebook.screenshot(theme.split()[1].lower())
+        assert pane.node.evaluate("node => course.contrast(node)") >= 4.5
