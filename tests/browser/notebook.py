@@ -22,7 +22,7 @@ class LabPage:
         self.lab = lab
         self._screenshots = screenshots
         page.set_default_timeout(20_000)
-        page.goto(lab.url(host, "lab"))
+        page.goto(lab.url(host, "lab/workspaces/tests"))  # not the one of the landing page
         page.wait_for_function("window.jupyterapp?.shell?.isAttached")
         page.evaluate("jupyterapp.restored.then(() => null)")
         page.evaluate(DRIVER)
