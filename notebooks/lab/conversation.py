@@ -19,16 +19,20 @@ __all__ = ["Budget", "Conversation", "Traffic"]
 
 ITEM_COST = 1_024  # bytes that a recorded item takes in memory beside its bytes, generously
 
+
 @dataclass(frozen=True, slots=True)
 class Traffic:
     """Bytes that one direction carried."""
 
-    bytes: int
+    bytes: int = 0
     """All bytes that the tap read, also those after recording stopped."""
-    payload: int
+    payload: int = 0
     """Payload of frames (as sent, compressed or not) and bodies of HTTP messages."""
-    headers: int
+    headers: int = 0
     """HTTP heads, frame headers and masking keys: what was sent to carry the payload."""
+
+    def __add__(self, other: Traffic) -> Traffic:
+        return Traffic(self.bytes + other.bytes, self.payload + other.payload, self.headers + other.headers)
 
 
 class Budget:

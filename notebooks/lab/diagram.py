@@ -1,16 +1,18 @@
-"""Sequence diagrams of what a tap captured: SVG with a text twin."""
+"""Pictures of what a tap captured: SVG with a text twin."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
+from .anatomy import frame_picture
 from .conversation import Conversation
+from .handshake import handshake_picture
 from .picture import Canvas, Picture, boxed, columns
 from .tap import Tap
 from .transcript import Row, Tone, excerpt, lines, rows
 
-__all__ = ["same", "sequence", "side_by_side"]
+__all__ = ["Picture", "frame_picture", "handshake_picture", "same", "sequence", "side_by_side"]
 
 WIDTH = 720  # of one conversation
 NARROW = 480  # of one of two
@@ -47,9 +49,9 @@ def sequence(
     told: list[str] = []
     for name, drawn in blocks:
         if name:
-            y += 14
+            y += 18
             canvas.text(WIDTH / 2, y, ("soft strong", name), anchor="middle")
-            y += 4
+            y += 6
         y = _block(canvas, drawn, 0, y, WIDTH)
         text += ([name] if name else []) + _twin(drawn)
         told += ([name] if name else []) + list(lines(drawn))
@@ -110,7 +112,11 @@ def _short(drawn: Drawn, most: int) -> Drawn:
         return drawn
     first = most * 2 // 3
     left_out = len(drawn) - most + 1
-    return [*drawn[:first], Row("tcp", f"{left_out} more", label="left out here"), *drawn[len(drawn) - most + first + 1 :]]
+    return [
+        *drawn[:first],
+        Row("tcp", f"{left_out} more", label="left out here"),
+        *drawn[len(drawn) - most + first + 1 :],
+    ]
 
 
 # as SVG
@@ -125,20 +131,16 @@ def _block(canvas: Canvas, drawn: Drawn, x: float, y: float, width: float) -> fl
     """Draw one conversation below `y`, and return where it ends."""
     left, right = x + EDGE, x + width - EDGE
     for place, name in ((left, "client"), (right, "server")):
-        canvas.box(place - 38, y + 6, 76, 26, f"fill l l-{name}", 13)
+        canvas.box(place - 38, y + 6, 76, 26, f"fill l l-{name}", radius=13)
         canvas.text(place, y + 23.5, (f"{name} strong", name), anchor="middle")
-    start = y + 32
-    lifelines = len(canvas._elements)
-    y = start + 8
+    start, y = y + 32, y + 40
+    inner = Canvas()
     for row in drawn:
-        y = _row(canvas, row, left, right, y)
+        y = _row(inner, row, left, right, y)
     y += 12
-    before = canvas._elements[:lifelines]
-    after = canvas._elements[lifelines:]
-    canvas._elements = before
     canvas.line(left, start, left, y)
     canvas.line(right, start, right, y)
-    canvas._elements += after
+    canvas.add(inner)
     return y
 
 
@@ -147,10 +149,19 @@ def _row(canvas: Canvas, row: Row, left: float, right: float, y: float) -> float
     room = int((right - left - 24) / CHAR)
     colour = _colour(row)
     head = excerpt(row.head, room)
-    spans = (f"mono strong {colour}", head), ("mono ink", excerpt(f" {row.label}", max(2, room - len(head))) if row.label else "")
+    spans = (
+        (f"mono strong {colour}", head),
+        ("mono ink", excerpt(f" {row.label}", max(2, room - len(head))) if row.label else ""),
+    )
+    if row.direction is None and row.tone == "http":
+        canvas.line(left + 14, y + 15, right - 14, y + 15, "l l-line dash")
+        canvas.box(middle - 4 * len(head), y + 4, 8 * len(head), 22, "card", radius=0)
+        canvas.text(middle, y + 19, ("small strong soft", head), anchor="middle")
+        return y + 26
     if row.direction is None:
         width = min(right - left - 40, CHAR * (len(head) + len(spans[1][1])) + 28)
-        canvas.box(middle - width / 2, y + 6, width, 24, "card l l-line" if row.tone == "tcp" else f"card l l-{colour}", 12)
+        edge = "line" if row.tone == "tcp" else colour
+        canvas.box(middle - width / 2, y + 6, width, 24, f"card l-{edge}", radius=12)
         canvas.text(middle, y + 22, *spans, anchor="middle")
         return _detail(canvas, row, middle, y + 34)
     y += 22
@@ -184,7 +195,7 @@ def _fields(canvas: Canvas, row: Row, left: float, right: float, y: float) -> fl
 
 def _colour(row: Row) -> str:
     colours: dict[Tone, str] = {"control": "control", "close": "close", "bad": "bad"}
-    return colours.get(row.tone) or row.direction or "ink"
+    return "soft" if row.tone == "tcp" else colours.get(row.tone) or row.direction or "ink"
 
 
 # as text

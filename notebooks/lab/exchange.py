@@ -22,12 +22,12 @@ class TapRequest:
 
     method: str
     path: str
-    headers: Headers
+    headers: Headers = field(repr=False)
     """Looked up without regard to case: ``request.headers["upgrade"]``."""
     raw: bytes = field(repr=False)
     """From the request line to the empty line, as captured."""
-    body: bytes = b""
-    held: bool = False
+    body: bytes = field(default=b"", repr=False)
+    held: bool = field(default=False, repr=False)
     direction: Direction = field(default="client", init=False, repr=False)
 
 
@@ -37,12 +37,12 @@ class TapResponse:
 
     status: int
     reason: str
-    headers: Headers
+    headers: Headers = field(repr=False)
     raw: bytes = field(repr=False)
     """From the status line to the empty line, as captured."""
-    body: bytes = b""
+    body: bytes = field(default=b"", repr=False)
     """What has come so far, without the framing of chunks."""
-    held: bool = False
+    held: bool = field(default=False, repr=False)
     direction: Direction = field(default="server", init=False, repr=False)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from websockets.exceptions import PayloadTooBig, ProtocolError
@@ -21,7 +21,7 @@ Direction = Literal["client", "server"]
 INFLATE_LIMIT = 1 << 20  # bytes that one compressed frame may grow to
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class TapFrame:
     """One frame: what it says, and every byte of it as captured."""
 
@@ -35,9 +35,9 @@ class TapFrame:
     masked: bool
     payload: bytes
     """The payload after unmasking; still compressed where `rsv1` says so."""
-    raw: bytes = field(repr=False)
+    raw: bytes
     """Header, masking key and payload, exactly as they crossed the wire."""
-    data: bytes | None = field(default=None, repr=False)
+    data: bytes | None = None
     """The payload after unmasking and inflating, None where it cannot be inflated."""
     kind: Opcode = Opcode.BINARY
     """TEXT or BINARY: the kind of the message that a CONT frame continues; else the opcode itself."""
@@ -82,6 +82,9 @@ class TapFrame:
     def reason(self) -> str | None:
         """The reason of a valid close frame."""
         return None if self.close is None else self.close.reason
+
+    def __repr__(self) -> str:
+        return f"<{self.direction}: {Frame(self.opcode, self.payload if self.data is None else self.data, self.fin)}>"
 
 
 @dataclass(slots=True)

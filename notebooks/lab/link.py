@@ -8,13 +8,13 @@ import struct
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from .conversation import Conversation
 from .event import Note, Outcome
 from .frame import Direction
+from .target import Address
 
-__all__ = ["Faults", "Link"]
+__all__ = ["Fault", "Link"]
 
 CHUNK = 1 << 16  # bytes read at once
 CUT_ROOM = 1 << 20  # bytes kept for each direction of a cut cable; then the sender's own buffer fills
@@ -36,9 +36,6 @@ class Fault:
         return CHUNK if self.rate is None else max(1, min(CHUNK, int(self.rate * SLICE)))
 
 
-Faults = dict[Direction, Fault]
-
-
 class _Over(Exception):  # noqa: N818 - the way out of the task group, no error
     """The connection is over for both directions."""
 
@@ -57,8 +54,8 @@ class Link:
     def __init__(
         self,
         client: socket.socket,
-        addresses: list[tuple[Any, ...]],
-        faults: Faults,
+        addresses: list[Address],
+        faults: dict[Direction, Fault],
         conversation: Conversation,
         changed: Callable[[], None],
     ) -> None:

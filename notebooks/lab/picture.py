@@ -12,25 +12,28 @@ __all__ = ["Canvas", "Picture", "boxed", "columns"]
 MONO = "ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono','Liberation Mono',monospace"
 SANS = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif"
 
-LIGHT = {
-    **{"card": "#ffffff", "edge": "#d5dbe5", "ink": "#1c2430", "soft": "#5d6878", "line": "#aab4c2", "fill": "#f4f6fa"},
-    **{"client": "#1d5fd6", "server": "#0b7a6b", "control": "#7a3fd0", "close": "#a85a00", "bad": "#c62a2f"},
+INKS = {
+    "card": ("#ffffff", "#151b24"),
+    "edge": ("#d5dbe5", "#334052"),
+    "ink": ("#1c2430", "#e8edf4"),
+    "soft": ("#5d6878", "#a2afc0"),
+    "line": ("#aab4c2", "#5a6779"),
+    "fill": ("#f4f6fa", "#1e2733"),
+    "client": ("#1d5fd6", "#7fb2ff"),
+    "server": ("#0b7a6b", "#4fd0b9"),
+    "control": ("#7a3fd0", "#c2a0ff"),
+    "close": ("#a85a00", "#f2b25c"),
+    "bad": ("#c62a2f", "#ff8a86"),
 }
-DARK = {
-    **{"card": "#151b24", "edge": "#334052", "ink": "#e8edf4", "soft": "#a2afc0", "line": "#5a6779", "fill": "#1e2733"},
-    **{"client": "#7fb2ff", "server": "#4fd0b9", "control": "#c2a0ff", "close": "#f2b25c", "bad": "#ff8a86"},
-}
+"""Each colour in a light and in a dark surrounding; texts reach a contrast of 4.5 on card and fill in both."""
 
 
 def _style() -> str:
-    """The card brings its own background: JupyterLab shows an SVG as an image, which no theme of the page reaches."""
-
-    def palette(colours: dict[str, str]) -> str:
-        return "".join(f"--{name}:{colour};" for name, colour in colours.items())
-
-    inks = "".join(f".tap .{name}{{fill:var(--{name})}}.tap .l-{name}{{stroke:var(--{name})}}" for name in LIGHT)
+    # the card brings its own background: JupyterLab shows an SVG as an image, which no theme of the page reaches
+    light, dark = ("".join(f"--{name}:{pair[index]};" for name, pair in INKS.items()) for index in (0, 1))
+    inks = "".join(f".tap .{name}{{fill:var(--{name})}}.tap .l-{name}{{stroke:var(--{name})}}" for name in INKS)
     return (
-        f".tap{{{palette(LIGHT)}}}@media(prefers-color-scheme:dark){{.tap{{{palette(DARK)}}}}}"
+        f".tap{{{light}}}@media(prefers-color-scheme:dark){{.tap{{{dark}}}}}"
         f".tap text{{font:13px {SANS}}}.tap .mono{{font-family:{MONO};font-size:12px}}"
         ".tap .small{font-size:11px}.tap .strong{font-weight:650}.tap .slant{font-style:italic}"
         f".tap .l{{fill:none;stroke-width:1.4}}.tap .dash{{stroke-dasharray:4 4}}{inks}"
@@ -71,13 +74,19 @@ class Canvas:
     def __init__(self) -> None:
         self._elements: list[str] = []
 
+    def add(self, other: Canvas) -> None:
+        """Draw what another canvas holds on top of this one."""
+        self._elements += other._elements
+
     def text(self, x: float, y: float, *spans: tuple[str, str], anchor: str = "start") -> None:
         """Draw spans of ``(classes, text)`` one behind the other, on the baseline `y`."""
         inner = "".join(f'<tspan class="{kind}">{escape(text, quote=False)}</tspan>' for kind, text in spans if text)
         placed = "" if anchor == "start" else f' text-anchor="{anchor}"'
         self._elements.append(f'<text x="{x:g}" y="{y:g}" xml:space="preserve"{placed}>{inner}</text>')
 
-    def box(self, x: float, y: float, width: float, height: float, kind: str = "fill l-edge", radius: float = 6) -> None:
+    def box(
+        self, x: float, y: float, width: float, height: float, kind: str = "fill l-edge", *, radius: float = 6
+    ) -> None:
         """Draw a rectangle with round corners."""
         self._elements.append(
             f'<rect class="{kind}" x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="{radius:g}"/>'

@@ -17,7 +17,7 @@ from .event import Event, Note, Outcome
 from .exchange import TapRequest, TapResponse
 from .frame import Direction, TapBytes, TapFrame
 
-__all__ = ["PLACEHOLDERS", "Row", "Tone", "excerpt", "lines", "rows"]
+__all__ = ["PLACEHOLDERS", "Row", "Tone", "close_text", "excerpt", "lines", "rows", "scrubbed"]
 
 Tone = Literal["tcp", "http", "data", "control", "close", "bad"]
 
@@ -60,7 +60,9 @@ class Row:
     """Whether it did not arrive while the tap could see it."""
 
 
-def rows(events: Iterable[Event], outcome: Outcome, *, headers: Iterable[str] = (), hide: Iterable[str] = ()) -> list[Row]:
+def rows(
+    events: Iterable[Event], outcome: Outcome, *, headers: Iterable[str] = (), hide: Iterable[str] = ()
+) -> list[Row]:
     """The steps of a conversation, in order.
 
     `headers` are shown beside the usual ones. Each text in `hide` (a ticket, a token) is shown as "random".
@@ -75,7 +77,12 @@ def lines(told: Sequence[Row]) -> tuple[str, ...]:
     found: list[str] = []
     for row in told:
         who = "" if row.direction is None else f"{row.direction}: "
-        parts = [f"{who}{row.head}", row.label, f"({row.detail})" if row.detail else "", "(held back)" if row.lost else ""]
+        parts = [
+            f"{who}{row.head}",
+            row.label,
+            f"({row.detail})" if row.detail else "",
+            "(held back)" if row.lost else "",
+        ]
         found.append(" ".join(part for part in parts if part))
         found.extend(f"    {name}: {value}" for name, value, _ in row.fields)
     return tuple(found)
@@ -115,12 +122,14 @@ class _Teller:
     def _rows(self, event: Event) -> Iterator[Row]:
         match event:
             case TapRequest():
-                head = f"{event.method} {event.path}"
-                yield self._message(event, _scrubbed(head), "HTTP request")
+                line = event.raw.partition(b"\r\n")[0].decode("latin-1")
+                yield self._message(event, scrubbed(line), "HTTP request")
             case TapResponse():
                 self._upgraded = self._upgraded or event.status == 101
                 yield self._message(event, f"{event.status} {event.reason}".strip(), "HTTP response")
                 yield from _stream(event)
+                if event.status == 101:
+                    yield Row("http", "from here on: frames")
             case TapFrame():
                 yield self._frame(event)
             case TapBytes():
@@ -138,7 +147,7 @@ class _Teller:
         for name in self._shown:
             for value in event.headers.get_all(name):
                 placeholder = PLACEHOLDERS.get(name.lower())
-                yield name, placeholder or excerpt(_scrubbed(value)), placeholder is not None
+                yield name, placeholder or excerpt(scrubbed(value)), placeholder is not None
 
     def _frame(self, frame: TapFrame) -> Row:
         tone: Tone = "data"
@@ -147,7 +156,7 @@ class _Teller:
         label = _payload(data, text=frame.text is not None)
         if frame.opcode is Opcode.CLOSE:
             self._closes.add(frame.direction)
-            tone, label, details = "close", _close(frame), []
+            tone, label, details = "close", close_text(frame), []
         elif frame.opcode in (Opcode.PING, Opcode.PONG):
             # libraries send four random bytes
             tone, label = "control", "" if len(frame.payload) in (0, 4) else label
@@ -214,7 +223,7 @@ def _stream(response: TapResponse) -> Iterator[Row]:
         text = response.body.decode(errors="replace").replace("\r\n", "\n")
         for part in text.split("\n\n"):
             if part.strip():
-                yield Row("data", "event", "server", excerpt(_scrubbed(part.replace("\n", " · "))))
+                yield Row("data", "event", "server", excerpt(scrubbed(part.replace("\n", " · "))))
 
 
 def _is_text(event: TapRequest | TapResponse) -> bool:
@@ -225,11 +234,12 @@ def _is_text(event: TapRequest | TapResponse) -> bool:
 def _payload(data: bytes, *, text: bool) -> str:
     if not text:
         return f"{data[:12].hex(' ')}{' …' if len(data) > 12 else ''}"
-    shown = excerpt(_scrubbed(data[: 8 * EXCERPT].decode(errors="replace")))
+    shown = excerpt(scrubbed(data[: 8 * EXCERPT].decode(errors="replace")))
     return shown if shown[:1] in ("{", "[", '"', "") else f'"{shown}"'
 
 
-def _close(frame: TapFrame) -> str:
+def close_text(frame: TapFrame) -> str:
+    """Code, its name, and the reason of a close frame."""
     close = frame.close
     if close is None:
         return "not valid"
@@ -238,8 +248,9 @@ def _close(frame: TapFrame) -> str:
     code = int(close.code)
     known = {one.value: one.name.replace("_", " ").lower() for one in CloseCode}
     name = known.get(code, "private use" if code >= 4000 else "registered")
-    return f"{code} {name}" + (f' "{excerpt(_scrubbed(close.reason))}"' if close.reason else "")
+    return f"{code} {name}" + (f' "{excerpt(scrubbed(close.reason))}"' if close.reason else "")
 
 
-def _scrubbed(text: str) -> str:
+def scrubbed(text: str) -> str:
+    """The text without the ports of this machine, which differ from run to run."""
     return _PORT.sub(r"\1:…", text)

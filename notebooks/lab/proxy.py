@@ -1,0 +1,149 @@
+"""The half of a tap that runs in its own thread: it accepts, connects on, and applies faults."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+from server.errors import StopError
+
+from .conversation import Conversation
+from .event import Note
+from .frame import Direction
+from .link import Fault, Link
+from .target import HOST, Address
+
+__all__ = ["Proxy"]
+
+DEADLINE = 1.0  # seconds for the thread to answer, and to end
+BACKLOG = 1_024  # connections that may wait to be accepted
+RETRY = 0.05  # seconds until a failed accept is tried again
+
+
+class Proxy:
+    """A TCP proxy on 127.0.0.1 in a daemon thread with an event loop of its own.
+
+    `opened` makes the conversation of a new connection and `changed` hears of everything
+    that happens; both are called in the thread. Methods are called from other threads.
+    """
+
+    def __init__(
+        self, addresses: list[Address], opened: Callable[[], Conversation], changed: Callable[[], None]
+    ) -> None:
+        self._addresses = addresses
+        self._opened = opened
+        self._changed = changed
+        self._faults: dict[Direction, Fault] = {"client": Fault(), "server": Fault()}
+        self._links: dict[Link, asyncio.Task[None]] = {}
+        self._listener = socket.create_server((HOST, 0), backlog=BACKLOG)
+        self._listener.setblocking(False)
+        self.port: int = self._listener.getsockname()[1]
+        self._loop = asyncio.SelectorEventLoop()  # the one with add_reader on every platform
+        self._main = self._loop.create_task(self._accept())
+        self._thread = threading.Thread(target=self._run, name=f"tap-{self.port}", daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    @property
+    def faulty(self) -> bool:
+        """Whether a fault may hold back the end of a connection."""
+        return any(fault != Fault() for fault in self._faults.values())
+
+    def stop(self) -> None:
+        """Close every connection and end the thread.
+
+        Raises:
+            StopError: the thread did not end within 1 s.
+        """
+        with suppress(RuntimeError):  # the loop is closed: it was stopped before
+            self._loop.call_soon_threadsafe(self._main.cancel)
+        self._thread.join(DEADLINE)
+        if self._thread.is_alive():
+            raise StopError(f"the tap on port {self.port} does not stop, its thread is busy; restart the kernel")
+
+    def read_on(self) -> None:
+        """Return when everything that had arrived before is recorded."""
+        # one pass of the loop finds what has arrived, the next reads it, a third finds the end behind it
+        self._call(lambda: self._passes(4))
+
+    def change(self, direction: Direction | None, text: str, **changes: Any) -> None:
+        """Set fields of the faults of one direction, or of both, before anything else passes."""
+        self._call(lambda: self._change(direction, text, changes))
+
+    def reset(self) -> None:
+        """End every connection with RST on both sides, and return when that is done."""
+        self._call(self._reset)
+
+    def _call(self, function: Callable[[], Awaitable[None]]) -> None:
+        async def called() -> None:
+            await function()
+
+        work = called()
+        try:
+            asyncio.run_coroutine_threadsafe(work, self._loop).result(DEADLINE)
+        except RuntimeError as error:
+            work.close()
+            raise RuntimeError("the tap is stopped; make a new one with `with Tap(...) as tap:`") from error
+
+    # in the thread
+
+    def _run(self) -> None:
+        try:
+            # never asyncio.run(): nest-asyncio replaces it for the whole process
+            self._loop.run_until_complete(self._main)
+        except asyncio.CancelledError:
+            pass
+        finally:
+            self._loop.close()
+
+    async def _accept(self) -> None:
+        try:
+            with self._listener:
+                while True:
+                    try:
+                        client, _ = await self._loop.sock_accept(self._listener)
+                    except OSError:  # no file descriptor is left; the client waits in the backlog
+                        await asyncio.sleep(RETRY)
+                        continue
+                    self._connect(client)
+        finally:
+            for task in self._links.values():
+                task.cancel()
+            if self._links:
+                await asyncio.wait(self._links.values())
+
+    def _connect(self, client: socket.socket) -> None:
+        link = Link(client, self._addresses, self._faults, self._opened(), self._changed)
+        task = self._loop.create_task(link.run())
+        self._links[link] = task
+        task.add_done_callback(lambda _: self._links.pop(link))
+        self._changed()
+
+    async def _passes(self, count: int) -> None:
+        for _ in range(count):
+            await asyncio.sleep(0)
+
+    async def _change(self, direction: Direction | None, text: str, changes: dict[str, Any]) -> None:
+        for side, fault in self._faults.items():
+            if direction in (side, None):
+                for name, value in changes.items():
+                    setattr(fault, name, value)
+        for link in self._links:
+            link.conversation.note(Note("fault", text, direction))
+            link.wake()
+        self._changed()
+
+    async def _reset(self) -> None:
+        tasks = list(self._links.values())
+        for link in list(self._links):
+            link.reset()
+        if tasks:
+            await asyncio.wait(tasks)
