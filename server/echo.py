@@ -104,7 +104,10 @@ class Conversation:
         Raises:
             WebSocketDisconnect: the connection has ended; let it pass, `converse` knows.
         """
-        text = message.encode()
+        await self.send_text(message.encode())
+
+    async def send_text(self, text: str) -> None:
+        """Send a message that has been encoded already, once for many connections; otherwise like `send`."""
         try:
             async with asyncio.timeout(self._send_timeout):
                 await self.websocket.send_text(text)

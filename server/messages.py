@@ -7,12 +7,27 @@ from __future__ import annotations
 
 from enum import IntEnum
 from functools import lru_cache
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, from_json
 
-__all__ = ["CloseCode", "Error", "Message", "parse"]
+__all__ = [
+    "ChatIn",
+    "ChatMessage",
+    "CloseCode",
+    "Error",
+    "IsTyping",
+    "Join",
+    "Leave",
+    "Message",
+    "Presence",
+    "RoomName",
+    "Say",
+    "Typing",
+    "Welcome",
+    "parse",
+]
 
 LONGEST_ECHO = 64  # characters of a client's own words that an Error repeats
 OPENINGS = {
@@ -131,6 +146,93 @@ class Error(Message):
 
     id: int | str | None = None
     """The `id` of the message that this answers, if it had one."""
+
+
+RoomName = Annotated[str, Field(pattern=r"^[\w.-]{1,64}$")]
+"""The name of a room: 1 to 64 letters, digits, dots, hyphens or underscores."""
+
+
+class Join(Message):
+    """In: let me into this room. Answered with the room's `Presence`, or an `Error` where it is closed to me."""
+
+    type: Literal["join"] = "join"
+    room: RoomName
+    id: int | str | None = None
+
+
+class Leave(Message):
+    """In: take me out of this room."""
+
+    type: Literal["leave"] = "leave"
+    room: RoomName
+    id: int | str | None = None
+
+
+class Say(Message):
+    """In: say this to everybody in a room that I am in."""
+
+    type: Literal["say"] = "say"
+    room: RoomName
+    text: Annotated[str, Field(min_length=1, max_length=2_000)]
+    id: int | str | None = None
+
+
+class Typing(Message):
+    """In: I am typing in this room. Repeat it every few seconds while it is true; there is no "stopped"."""
+
+    type: Literal["typing"] = "typing"
+    room: RoomName
+    id: int | str | None = None
+
+
+class Welcome(Message):
+    """Out, first of all: who you are on this connection."""
+
+    type: Literal["welcome"] = "welcome"
+    user: str
+    device: str
+
+
+class ChatMessage(Message):
+    """Out: somebody said this in a room; the speaker gets it too, with the `id` of the `Say`."""
+
+    type: Literal["message"] = "message"
+    room: RoomName
+    user: str
+    text: str
+    id: int | str | None = None
+
+
+class IsTyping(Message):
+    """Out: somebody else is typing; show it for a few seconds. Never stored, and dropped when in doubt."""
+
+    type: Literal["typing"] = "typing"
+    room: RoomName
+    user: str
+
+
+class Presence(Message):
+    """Out: who is in a room. After a `Join` the snapshot in `users`, then what has changed since.
+
+    In a crowded room only the `count` is told; when it empties again, a new snapshot comes.
+    """
+
+    type: Literal["presence"] = "presence"
+    room: RoomName
+    count: int
+    """Users present, each counted once whatever the number of devices."""
+    users: tuple[str, ...] | None = None
+    """Everybody present; replaces what the client knew."""
+    joined: tuple[str, ...] | None = None
+    """Users who have come since."""
+    left: tuple[str, ...] | None = None
+    """Users who have gone since."""
+
+
+ChatIn: TypeAdapter[Join | Leave | Say | Typing] = TypeAdapter(
+    Annotated[Join | Leave | Say | Typing, Field(discriminator="type")]
+)
+"""Reads whatever a client of the chat may say; pass it to `parse`."""
 
 
 M = TypeVar("M", bound=Message)

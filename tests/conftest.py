@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 from collections.abc import Iterator
 
@@ -17,7 +16,6 @@ def nothing_outlives_a_test() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
     stop_all()
-    gc.collect()
     left = []
     for thread in set(threading.enumerate()) - before:
         if thread.name.startswith(("server-", "tap-", "crowd-", "log-")):

@@ -1,0 +1,87 @@
+"""What one connection still has to be sent: bounded, and filled without ever waiting for the peer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from fastapi import WebSocketException
+
+from .echo import Conversation
+from .messages import CloseCode
+
+__all__ = ["Outbox"]
+
+
+class Outbox:
+    """The messages that wait for one connection, and the writer that sends them.
+
+    `put` never waits and never raises, whatever the peer does: a peer that reads too slowly fills its
+    outbox and is closed with 4008, and nobody else notices. Use `write` as the `writer` of `converse`.
+
+    A larger outbox forgives longer pauses of a phone in a tunnel, and costs its bytes for each slow
+    connection. While the peer keeps up the outbox is empty.
+    """
+
+    def __init__(self, *, messages: int = 256, size: int = 1 << 20) -> None:
+        """Bound the outbox by a number of messages and by a number of bytes, as UTF-8."""
+        self._most_messages = messages
+        self._most_bytes = size
+        self._texts: deque[str] = deque()
+        self._bytes = 0
+        self._filled = asyncio.Event()
+        self._goodbye: WebSocketException | None = None
+        self._sender: asyncio.Task[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def put(self, text: str) -> None:
+        """Add a ready-made message; one too many closes the connection with 4008 and drops what waits."""
+        if self._goodbye is not None:
+            return
+        self._texts.append(text)
+        self._bytes += _size(text)
+        if len(self._texts) > self._most_messages or self._bytes > self._most_bytes:
+            self.end(CloseCode.TOO_SLOW, f"{len(self._texts)} messages of {self._bytes} bytes wait; read faster")
+            return
+        self._filled.set()
+
+    def end(self, code: CloseCode, reason: str) -> None:
+        """Have the connection closed with this code; what waits is dropped, the first `end` counts."""
+        if self._goodbye is None:
+            self._goodbye = WebSocketException(code, reason)
+            self._texts.clear()
+            self._bytes = 0
+            if self._sender is not None:
+                self._sender.cancel()
+
+    async def write(self, talk: Conversation) -> None:
+        """Send what is put, in order, until `end`; the `writer` of `converse`.
+
+        Raises:
+            WebSocketException: `end` was called, with its code and reason.
+        """
+        self._sender = asyncio.create_task(self._send_all(talk), name="outbox")
+        if self._goodbye is not None:
+            self._sender.cancel()
+        try:
+            await self._sender
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._goodbye is None or (task is not None and task.cancelling()):
+                raise
+            raise self._goodbye from None
+
+    async def _send_all(self, talk: Conversation) -> None:
+        while True:
+            await self._filled.wait()
+            self._filled.clear()
+            while self._texts:
+                text = self._texts.popleft()
+                self._bytes -= _size(text)
+                await talk.send_text(text)
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode(errors="replace"))
