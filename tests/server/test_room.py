@@ -115,6 +115,19 @@ def test_coming_and_going_within_an_interval_is_not_told(room: Room, clock: Cloc
     assert len(ana.heard) == 1
 
 
+def test_going_and_coming_back_within_an_interval_is_not_told(room: Room, clock: Clock) -> None:
+    """A user who left and is back before the announcement has not changed for those who were there."""
+    ana, ben = Viewer("ana"), Viewer("ben")
+    room.add(ana)
+    room.add(ben)
+    clock.advance(1)
+    heard = len(ana.heard)
+    room.remove(ben, at_once=True)
+    room.add(ben)
+    clock.advance(1)
+    assert len(ana.heard) == heard
+
+
 def test_newcomer_between_two_changes_gets_only_the_second(room: Room, clock: Clock) -> None:
     """A snapshot taken within an interval is followed by what happened after it, and by nothing before it."""
     ana, ben, cyd, dan = (Viewer(name) for name in ("ana", "ben", "cyd", "dan"))
