@@ -36,7 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
             notebook = execute(nbformat.read(path, as_version=4))
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
             failed += 1
-            print(f"{path.name} is not stored, a cell failed:\n{error}", file=sys.stderr)
+            plain = re.sub(r"\x1b\[[\d;]*m", "", str(error))
+            print(f"{path.name} is not stored, a cell failed:\n{plain}", file=sys.stderr)
             continue
         path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
         print(f"{path.name}: {len(notebook.cells)} cells, {time.perf_counter() - start:.1f} s")
@@ -87,14 +88,19 @@ def _tidy_output(output: Any) -> None:
 
 
 def name_cells(cells: Any) -> None:
-    """Give each cell the id ``<heading>-<number in its section>``."""
+    """Give each cell the id ``<heading>-<number in its section>``; a heading inside of a cell counts from there on."""
     sections: dict[str, int] = {}
     section = "top"
     for cell in cells:
-        if cell.cell_type == "markdown" and (heading := re.match(r"#{1,3} +(.+)", cell.source)):
-            section = "-".join(re.findall(r"[a-z0-9]+", heading[1].lower()))[:40].strip("-") or "section"
+        if cell.cell_type == "markdown" and (headings := re.findall(r"^#{1,3} +(.+)$", unfenced(cell.source), re.M)):
+            section = "-".join(re.findall(r"[a-z0-9]+", headings[-1].lower()))[:40].strip("-") or "section"
         sections[section] = sections.get(section, 0) + 1
         cell.id = f"{section}-{sections[section]}"
+
+
+def unfenced(source: str) -> str:
+    """Markdown without its fenced blocks, in which a # starts a comment."""
+    return re.sub(r"^```.*?^```", "", source, flags=re.MULTILINE | re.DOTALL)
 
 
 if __name__ == "__main__":

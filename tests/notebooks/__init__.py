@@ -1,0 +1,1 @@
+"""What checks the notebooks themselves, beside the strict re-run of their outputs by nbval."""

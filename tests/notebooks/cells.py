@@ -1,0 +1,99 @@
+"""Rules for the code of a lesson: each yields a sentence for what breaks it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from IPython.core.inputtransformer2 import TransformerManager
+
+from .lesson import Cell, Lesson
+
+__all__ = ["CELLS", "top_level_names"]
+
+# the end of a conversation, and of a task that was cancelled, may pass in silence
+QUIET = {"WebSocketDisconnect", "ConnectionClosed", "ConnectionClosedOK", "CancelledError"}
+WAITS = {"recv", "wait", "join", "result"}
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def imports_first(lesson: Lesson) -> Iterator[str]:
+    """The first code cell imports, and does nothing else."""
+    if lesson.code and not all(isinstance(node, ast.Import | ast.ImportFrom) for node in _parse(lesson.code[0]).body):
+        yield f"{lesson.code[0].id} does more than import"
+
+
+def no_star_imports(lesson: Lesson) -> Iterator[str]:
+    """Every imported name is named."""
+    for cell in lesson.code:
+        if any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in ast.walk(_parse(cell))):
+            yield f"{cell.id} imports *"
+
+
+def nothing_swallowed(lesson: Lesson) -> Iterator[str]:
+    """No exception is hidden: a deliberate one is expected, an accidental one is seen."""
+    for cell in lesson.code:
+        for node in ast.walk(_parse(cell)):
+            if isinstance(node, ast.ExceptHandler) and _hides(node):
+                yield f"{cell.id} swallows {ast.unparse(node.type) if node.type else 'everything'}"
+            if isinstance(node, ast.Call) and _name(node.func) == "suppress" and not _quiet(node.args):
+                yield f"{cell.id} suppresses {', '.join(map(ast.unparse, node.args))}"
+
+
+def _hides(handler: ast.ExceptHandler) -> bool:
+    if handler.type is None:
+        return True
+    idle = all(isinstance(node, ast.Pass | ast.Continue) for node in handler.body)
+    kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    return idle and not _quiet(kinds)
+
+
+def _quiet(kinds: list[ast.expr]) -> bool:
+    return all(_name(kind) in QUIET for kind in kinds)
+
+
+def no_sleep_as_synchronisation(lesson: Lesson) -> Iterator[str]:
+    """Only coroutines sleep: a cell waits for what it needs."""
+    for cell in lesson.code:
+        for call, inside in _calls(_parse(cell)):
+            if _name(call.func) == "sleep" and not isinstance(inside, ast.AsyncFunctionDef):
+                yield f"{cell.id} waits with {ast.unparse(call)}"
+
+
+def every_wait_has_a_deadline(lesson: Lesson) -> Iterator[str]:
+    """A blocking wait has a timeout, so that a failing server cannot hang the kernel."""
+    for cell in lesson.code:
+        tree = _parse(cell)
+        awaited = {node.value for node in ast.walk(tree) if isinstance(node, ast.Await)}
+        for call, _ in _calls(tree):
+            bare = isinstance(call.func, ast.Attribute) and not call.args and not call.keywords
+            if bare and _name(call.func) in WAITS and call not in awaited:
+                yield f"{cell.id} may wait for ever in {ast.unparse(call)}"
+
+
+def _calls(node: ast.AST, inside: Function | None = None) -> Iterator[tuple[ast.Call, Function | None]]:
+    """Each call, and the function that it is written in."""
+    if isinstance(node, ast.Call):
+        yield node, inside
+    for child in ast.iter_child_nodes(node):
+        yield from _calls(child, node if isinstance(node, Function) else inside)
+
+
+def top_level_names(cell: Cell) -> set[str]:
+    """The names of all functions that the cell itself calls, not those that its functions call."""
+    return {_name(call.func) for call, inside in _calls(_parse(cell)) if inside is None}
+
+
+def _name(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+
+
+def _parse(cell: Cell) -> ast.Module:
+    code = TransformerManager().transform_cell(cell.source)  # type: ignore[no-untyped-call]
+    tree = compile(code, cell.id, "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    assert isinstance(tree, ast.Module)
+    return tree
+
+
+CELLS = (imports_first, no_star_imports, nothing_swallowed, no_sleep_as_synchronisation, every_wait_has_a_deadline)

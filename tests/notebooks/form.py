@@ -1,0 +1,202 @@
+"""Rules for the form of a lesson, everything countable: each yields a sentence for what breaks it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import groupby, zip_longest
+from statistics import median
+
+from .lesson import ROOT, Lesson, Section, outputs, tags, text, words
+
+__all__ = ["FORM"]
+
+OBJECTIVES = ("explain", "build", "break", "fix")
+EXERCISE = ("exercise", "check", "solution")
+
+
+def length(lesson: Lesson) -> Iterator[str]:
+    """35 to 60 cells and 1,500 to 2,500 words."""
+    if not 35 <= len(lesson.cells) <= 60:
+        yield f"{len(lesson.cells)} cells"
+    total = sum(words(cell) for cell in lesson.prose)
+    if not 1_500 <= total <= 2_500:
+        yield f"{total} words"
+
+
+def short_code(lesson: Lesson) -> Iterator[str]:
+    """Code cells have at most 6 lines in the median, 15 in nine of ten, and 25 at most."""
+    lines = sorted(len(cell.source.strip().splitlines()) for cell in lesson.code)
+    if median(lines) > 6:
+        yield f"the median of code lines is {median(lines)}"
+    if (p90 := lines[int(0.9 * (len(lines) - 1))]) > 15:
+        yield f"nine of ten code cells have up to {p90} lines"
+    yield from (f"{cell.id} is too long" for cell in lesson.code if len(cell.source.strip().splitlines()) > 25)
+
+
+def short_prose(lesson: Lesson) -> Iterator[str]:
+    """Markdown cells have 25 to 45 words in the median."""
+    if not 25 <= (middle := median(words(cell) for cell in lesson.prose)) <= 45:
+        yield f"the median of words in a Markdown cell is {middle}"
+
+
+def prose_between_code(lesson: Lesson) -> Iterator[str]:
+    """There are no more than two code cells in a row."""
+    for kind, run in groupby(lesson.cells, key=lambda cell: cell.cell_type):
+        if kind == "code" and len(cells := list(run)) > 2:
+            yield f"{len(cells)} code cells in a row from {cells[0].id}"
+
+
+def opening(lesson: Lesson) -> Iterator[str]:
+    """It opens with its number, objectives, what you need, and minutes."""
+    first = lesson.cells[0].source
+    if not first.startswith(f"# {lesson.number} · "):
+        yield f"the title does not start with '# {lesson.number} · '"
+    yield from (f"no objective says '{verb}'" for verb in OBJECTIVES if not re.search(verb, first, re.IGNORECASE))
+    if "need" not in first:
+        yield "it does not say what you need"
+    minutes = re.search(r"(\d+)(?: to \d+)? minutes", first)
+    if minutes is None or not 45 <= int(minutes[1]) <= 60:
+        yield "it does not say that it takes 45 to 60 minutes"
+
+
+def predictions(lesson: Lesson) -> Iterator[str]:
+    """The reader is asked to predict, at least three times."""
+    if (asked := sum(len(re.findall("predict", cell.source, re.IGNORECASE)) for cell in lesson.prose)) < 3:
+        yield f"{asked} predictions"
+
+
+def facts(lesson: Lesson) -> Iterator[str]:
+    """The last code cell of each section asserts or shows something that is compared."""
+    for section in lesson.sections[1:]:
+        if section.code and (last := section.code[-1]):
+            shown = outputs(last) and "nbval-ignore-output" not in tags(last)
+            if not shown and "assert " not in last.source:
+                yield f"'{section.title}' ends in {last.id}, which states nothing"
+
+
+def exercises(lesson: Lesson) -> Iterator[str]:
+    """Three exercises or more, each with a stub that is not yet right and a folded solution that passes."""
+    cells = lesson.tagged(*EXERCISE)
+    kinds = [next(iter(tags(cell) & set(EXERCISE))) for cell in cells]
+    if len(cells) < 9:
+        yield f"{len(cells) // 3} exercises"
+    for cell, kind, expected in zip_longest(cells, kinds, EXERCISE * (-(-len(cells) // 3))):
+        if kind != expected:
+            yield f"{cell.id if cell else 'the end'} is tagged {kind!r}, expected {expected!r}"
+            return
+        if kind == "check" and not text(cell).startswith("not yet: "):
+            yield f"the check of the stub in {cell.id} does not say 'not yet: …'"
+        if kind == "solution" and not text(cell).startswith("passed: "):
+            yield f"the solution in {cell.id} does not say 'passed: …'"
+        if kind == "solution" and not cell.metadata.get("jupyter", {}).get("source_hidden"):
+            yield f"the solution in {cell.id} is not folded"
+
+
+def reader_is_kept(lesson: Lesson) -> Iterator[str]:
+    """A solution defines no name that its exercise defines: Run All never overwrites the reader's work."""
+    names = re.compile(r"^(?:async )?(?:def|class) (\w+)|^(\w+) *=", re.MULTILINE)
+    mine: set[str] = set()
+    for cell in lesson.tagged("exercise", "solution"):
+        defined = {"".join(pair) for pair in names.findall(cell.source)}
+        if "exercise" in tags(cell):
+            mine |= defined
+        else:
+            yield from (f"{cell.id} overwrites the reader's {name}" for name in sorted(defined & mine))
+
+
+def quiz(lesson: Lesson) -> Iterator[str]:
+    """Five questions, each with a folded answer."""
+    folded = re.findall(r"<details>\s*<summary>.+?</summary>.+?</details>", lesson.section("quiz").prose, re.DOTALL)
+    if len(folded) != 5:
+        yield f"{len(folded)} folded answers below the heading 'Quiz'"
+
+
+def ending(lesson: Lesson) -> Iterator[str]:
+    """Five summary bullets, a synopsis, the file in server/ that packages the lesson, and what is next."""
+    bullets = [line for line in lesson.section("summary").prose.splitlines() if re.match(r"[-*] ", line)]
+    if len(bullets) != 5:
+        yield f"{len(bullets)} bullets below the heading 'Summary'"
+    if "```python" not in lesson.section("synopsis", "using this").prose:
+        yield "no Python below the heading 'Synopsis'"
+    if not any(f"server/{lesson.name}.py" in cell.source for cell in lesson.prose):
+        yield f"no pointer to server/{lesson.name}.py"
+    if not (ROOT / "server" / f"{lesson.name}.py").exists():
+        yield f"server/{lesson.name}.py does not exist"
+    if not any(re.search(r"\bnext\b", cell.source, re.IGNORECASE) for cell in lesson.prose[-3:]):
+        yield "it does not say what is next"
+
+
+def package(lesson: Lesson) -> Iterator[str]:
+    """The finished form is imported from the module of the same name."""
+    if not any(f"from server.{lesson.name} import" in cell.source for cell in lesson.code):
+        yield f"nothing is imported from server.{lesson.name}"
+
+
+def pictures(lesson: Lesson) -> Iterator[str]:
+    """At least two pictures of the wire, each with a text twin, none of them drawn by hand."""
+    drawn = [
+        output.data for cell in lesson.code for output in outputs(cell) if "image/svg+xml" in output.get("data", {})
+    ]
+    if len(drawn) < 2:
+        yield f"{len(drawn)} pictures"
+    for data in drawn:
+        if len(data.get("text/plain", "").splitlines()) < 3:
+            yield f"the text twin of a picture is {data.get('text/plain')!r}"
+        if "<title" not in "".join(data["image/svg+xml"]):
+            yield "a picture has no title"
+    for cell in lesson.prose:
+        if "<svg" in cell.source or "```mermaid" in cell.source or re.search(r"!\[\s*\]", cell.source):
+            yield f"{cell.id} has a picture by hand, or one without alt text"
+
+
+def in_your_browser(lesson: Lesson) -> Iterator[str]:
+    """There is a live browser client, in a section that says so."""
+    if not any("BrowserClient(" in cell.source for cell in lesson.section("browser").code):
+        yield "no BrowserClient below a heading with 'browser'"
+
+
+def failures(lesson: Lesson) -> Iterator[str]:
+    """At least two cells fail on purpose."""
+    failing = [cell for cell in lesson.code if "with expect(" in cell.source or "raises-exception" in tags(cell)]
+    if len(failing) < 2:
+        yield f"{len(failing)} deliberate failures"
+
+
+def closing(lesson: Lesson) -> Iterator[str]:
+    """The last code cell stops everything and asserts that nothing is left."""
+    last = lesson.code[-1] if lesson.code else None
+    if last is None or not all(part in last.source for part in ("stop_all()", "leftovers()", "assert ")):
+        yield "the last code cell does not stop everything and assert that nothing is left"
+    elif "nothing is left" not in text(last):
+        yield "the last code cell does not show that nothing is left"
+
+
+def titles(lesson: Lesson) -> Iterator[str]:
+    """No two sections have the same heading."""
+    seen: list[Section] = []
+    for section in lesson.sections:
+        if any(section.title == other.title for other in seen):
+            yield f"the heading '{section.title}' is there twice"
+        seen.append(section)
+
+
+FORM = (
+    length,
+    short_code,
+    short_prose,
+    prose_between_code,
+    opening,
+    predictions,
+    facts,
+    exercises,
+    reader_is_kept,
+    quiz,
+    ending,
+    package,
+    pictures,
+    in_your_browser,
+    failures,
+    closing,
+    titles,
+)
