@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple, Self
 
 from websockets.exceptions import ConnectionClosed
@@ -36,12 +37,14 @@ class TrialClient:
         self.connection.close()
 
     def send(self, message: str | bytes) -> None:
-        """Send a text (`str`) or binary (`bytes`) message."""
+        """Send a text (`str`) or binary (`bytes`) message.
+
+        Whether a connection that is just ending still takes it is chance: that it has ended is
+        told by the next `receive` or `closed`.
+        """
         self._sent.append(shown(message))
-        try:
+        with suppress(ConnectionClosed):
             self.connection.send(message)
-        except ConnectionClosed:
-            raise NotYet(f"{self._so_far}, but the connection was closed: {self._why()}") from None
 
     def send_json(self, value: Any) -> None:
         """Send `value` as JSON text."""
