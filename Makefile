@@ -38,6 +38,7 @@ soak: $(DEV)
 
 bench: $(DEV)
 	$(RUN)/python benchmarks/start.py
+	$(RUN)/python benchmarks/manager.py
 
 lint: $(DEV)
 	$(RUN)/ruff format --check .

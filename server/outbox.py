@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from typing import Any, NoReturn
 
 from fastapi import WebSocketException
 
@@ -31,7 +32,7 @@ class Outbox:
         self._bytes = 0
         self._filled = asyncio.Event()
         self._goodbye: WebSocketException | None = None
-        self._sender: asyncio.Task[None] | None = None
+        self._writer: asyncio.Task[Any] | None = None
 
     def __len__(self) -> int:
         return len(self._texts)
@@ -53,8 +54,8 @@ class Outbox:
             self._goodbye = WebSocketException(code, reason)
             self._texts.clear()
             self._bytes = 0
-            if self._sender is not None:
-                self._sender.cancel()
+            if self._writer is not None:
+                self._writer.cancel()
 
     async def write(self, talk: Conversation) -> None:
         """Send what is put, in order, until `end`; the `writer` of `converse`.
@@ -62,18 +63,20 @@ class Outbox:
         Raises:
             WebSocketException: `end` was called, with its code and reason.
         """
-        self._sender = asyncio.create_task(self._send_all(talk), name="outbox")
         if self._goodbye is not None:
-            self._sender.cancel()
+            raise self._goodbye
+        self._writer = asyncio.current_task()
         try:
-            await self._sender
+            await self._send_all(talk)
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if self._goodbye is None or (task is not None and task.cancelling()):
-                raise
-            raise self._goodbye from None
+            # like asyncio.timeout: our own cancel becomes the goodbye, unless somebody else has cancelled too
+            if self._goodbye is not None and self._writer is not None and not self._writer.uncancel():
+                raise self._goodbye from None
+            raise
+        finally:
+            self._writer = None
 
-    async def _send_all(self, talk: Conversation) -> None:
+    async def _send_all(self, talk: Conversation) -> NoReturn:
         while True:
             await self._filled.wait()
             self._filled.clear()

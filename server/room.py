@@ -14,6 +14,8 @@ from .messages import Presence
 
 __all__ = ["Member", "Room", "Schedule", "Timer"]
 
+MOST_PER_SECOND = 2_000  # presence messages of one room: ten thousand who come in a minute must not drown the talk
+
 
 class Member(Protocol):
     """A connection as a room sees it."""
@@ -61,7 +63,8 @@ class Room:
         Args:
             name: as it stands in the presence messages.
             grace: seconds that a user stays present after the last connection was lost.
-            interval: seconds during which changes are collected before members are told.
+            interval: seconds during which changes are collected before members are told; longer in a room
+                with many members, so that it sends no more than 2,000 presence messages a second.
             limit: users up to which names are told; above it, their number only.
             schedule: the clock, by default that of the running loop.
             on_empty: called when the last user is no longer present.
@@ -146,7 +149,8 @@ class Room:
     def _note(self, user: str, *, present: bool) -> None:
         self._changes.append((user, present))
         if self._announcement is None:
-            self._announcement = self._schedule(self._interval, self._announce)
+            pause = max(self._interval, len(self._members) / MOST_PER_SECOND)
+            self._announcement = self._schedule(pause, self._announce)
 
     def _announce(self) -> None:
         """Tell each member what has changed since it was told last."""
