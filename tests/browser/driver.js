@@ -29,6 +29,16 @@ window.course = {
     }
     await this.within(this.settled(), "running the cells");
   },
+  async runTo(index) {
+    this.panel.content.activeCellIndex = index;
+    await this.within(jupyterapp.commands.execute("notebook:run-all-above"), "running the cells above");
+    await this.run([index]);
+  },
+  async execute(code) {
+    const { kernel } = this.panel.sessionContext.session;
+    const { content } = await this.within(kernel.requestExecute({ code }).done, "running code");
+    if (content.status !== "ok") throw new Error(`${content.ename}: ${content.evalue}`);
+  },
   cells() {
     return this.panel.content.model.sharedModel.cells.map((cell) => cell.toJSON());
   },

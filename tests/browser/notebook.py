@@ -64,6 +64,14 @@ class Notebook:
         cells = self.cells()
         return [cells[index] for index in indices]
 
+    def run_to(self, index: int) -> None:
+        """Run every cell above this one, and this one."""
+        self.page.evaluate("index => course.runTo(index)", index)
+
+    def execute(self, code: str) -> None:
+        """Run code in the kernel without a cell; fail when it fails."""
+        self.page.evaluate("code => course.execute(code)", code)
+
     def text_of(self, index: int) -> str:
         """Run a cell and return the text that it printed."""
         (cell,) = self.run(index)
