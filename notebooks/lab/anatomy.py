@@ -9,7 +9,7 @@ from websockets.frames import Opcode
 
 from .frame import FrameReader, TapFrame
 from .picture import Canvas, Picture, boxed
-from .transcript import close_text, excerpt
+from .transcript import close_text, excerpt, scrubbed
 
 __all__ = ["frame_picture"]
 
@@ -133,7 +133,7 @@ def _meaning(frame: TapFrame) -> str:
     if not data:
         return "empty"
     if frame.text is not None or (frame.opcode >= 8 and data.isascii()):
-        return excerpt(data[:500].decode(errors="replace"), 80)
+        return excerpt(scrubbed(data[:500].decode(errors="replace")), 80)
     return f"{len(data)} bytes that are no text"
 
 

@@ -17,6 +17,7 @@ from .transcript import lines, rows
 
 __all__ = ["Budget", "Conversation", "Traffic"]
 
+SIDES: tuple[Direction, Direction] = ("client", "server")
 ITEM_COST = 1_024  # bytes that a recorded item takes in memory beside its bytes, generously
 
 
@@ -70,8 +71,11 @@ class Conversation:
 
     @property
     def events(self) -> list[Event]:
-        """Everything in the order the tap saw it: requests, responses, frames, other bytes, notes."""
-        return list(self._items)
+        """Everything in the order the tap saw it: requests, responses, frames, other bytes, notes.
+
+        What is not complete yet comes last, as bytes.
+        """
+        return [*self._items, *self._pending()]
 
     @property
     def frames(self) -> list[TapFrame]:
@@ -185,32 +189,34 @@ class Conversation:
         if not self._budget.take(len(data)):
             self._stop_recording()
             return
-        for item in self._parsed(direction, data):
-            last = self._items[-1] if self._items else None
-            if isinstance(item, TapBytes) and isinstance(last, TapBytes) and last.direction == direction:
-                last.data += item.data
-                continue
-            item.held = held
-            self._add(item)
+        try:
+            for item in self._parsed(direction, data):
+                self._add(item, held=held)
+        except Exception as error:  # the bytes must pass, whatever the tap makes of them
+            self._stop_recording(f"{type(error).__name__}: {error}")
 
     def note(self, note: Note) -> None:
         """Add something that happened to the connection itself."""
         if note.kind == "end" and note.direction is not None:
             self._ended[note.direction] = True
-        self._add(note)
+        self._add(note, held=note.held)
 
-    def _add(self, item: Event) -> None:
+    def _add(self, item: Event, *, held: bool) -> None:
         if self.truncated:
             return
+        last = self._items[-1] if self._items else None
+        if isinstance(item, TapBytes) and isinstance(last, TapBytes) and last.direction == item.direction:
+            last.data += item.data
+            return
+        item.held = held
         self._items.append(item)
         if not self._budget.take(ITEM_COST):
             self._stop_recording()
 
-    def _stop_recording(self) -> None:
+    def _stop_recording(self, reason: str = "") -> None:
         self.truncated = True
-        self._items.append(
-            Note("limit", f"recording stopped: the tap's limit of {self._budget.limit:,} bytes is reached")
-        )
+        reason = reason or f"the tap's limit of {self._budget.limit:,} bytes is reached"
+        self._items.append(Note("limit", f"recording stopped: {reason}"))
 
     def _parsed(self, direction: Direction, data: bytes) -> Iterator[TapRequest | TapResponse | TapFrame | TapBytes]:
         if self._frames:
@@ -224,10 +230,18 @@ class Conversation:
             if isinstance(item, TapResponse) and _is_websocket(item):
                 self._frames = _readers(item)
         if self._http.upgrade:
-            sides: tuple[Direction, Direction] = ("client", "server")
-            for side in sides:
-                if rest := self._http.rest(side):
+            for side in SIDES:
+                if rest := self._http.pending(side):
                     yield from self._parsed(side, rest)
+
+    def _pending(self) -> Iterator[TapBytes]:
+        for side in () if self.truncated else SIDES:
+            if self._frames:
+                begun = self._frames[side].pending
+            else:
+                begun = b"" if self._http.upgrade else self._http.pending(side)
+            if begun:
+                yield TapBytes(side, begun, "not complete")
 
     def _traffic(self, direction: Direction) -> Traffic:
         payload = heads = 0

@@ -175,10 +175,9 @@ def _row(canvas: Canvas, row: Row, left: float, right: float, y: float) -> float
 
 
 def _detail(canvas: Canvas, row: Row, middle: float, y: float) -> float:
-    detail = " · ".join(part for part in (row.detail, "held back by the cut" if row.lost else "") if part)
-    if not detail:
+    if not row.detail:
         return y + 4
-    canvas.text(middle, y + 15, ("small soft", detail), anchor="middle")
+    canvas.text(middle, y + 15, ("small soft", row.detail), anchor="middle")
     return y + 19
 
 

@@ -8,7 +8,9 @@ from typing import Literal, TypeAlias
 from .exchange import TapRequest, TapResponse
 from .frame import Direction, TapBytes, TapFrame
 
-__all__ = ["Event", "Note", "Outcome"]
+__all__ = ["CUT", "Event", "Note", "Outcome"]
+
+CUT = "the cable is cut"
 
 Outcome: TypeAlias = Literal["open", "closed", "reset", "refused", "gave up", "stopped"]
 """How a connection stands: "gave up" is a client that left while the cable was cut, before the server knew of it."""

@@ -86,8 +86,8 @@ class HttpReader:
                     end.start_next_cycle()
                 found = True
 
-    def rest(self, direction: Direction) -> bytes:
-        """The bytes behind the handshake, after the connection switched to another protocol."""
+    def pending(self, direction: Direction) -> bytes:
+        """Bytes that are no complete head yet, or are behind the one that switched protocols."""
         return bytes(self._raw[direction])
 
     def _read(self, side: str) -> Iterator[TapRequest | TapResponse | TapBytes | None]:

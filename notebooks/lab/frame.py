@@ -107,10 +107,19 @@ class _Wire(Extension):
     def __init__(self, deflate: PerMessageDeflate | None) -> None:
         self.frame: Frame | None = None
         self._deflate = deflate
+        self._failed = False
 
     def decode(self, frame: Frame, *, max_size: int | None = None) -> Frame:
         self.frame = frame
-        return frame if self._deflate is None else self._deflate.decode(frame, max_size=INFLATE_LIMIT)
+        if self._failed and frame.rsv1:
+            raise ProtocolError("an earlier message could not be inflated, and this one builds on it")
+        if self._deflate is None or self._failed:
+            return frame
+        try:
+            return self._deflate.decode(frame, max_size=INFLATE_LIMIT)
+        except (ProtocolError, PayloadTooBig):
+            self._failed = True
+            raise
 
 
 class FrameReader:
@@ -136,6 +145,11 @@ class FrameReader:
         if self._lost and self._raw:
             yield TapBytes(self._direction, bytes(self._raw), self._lost)
             self._raw.clear()
+
+    @property
+    def pending(self) -> bytes:
+        """The beginning of a frame that is not complete yet."""
+        return bytes(self._raw)
 
     def _next(self) -> TapFrame | None:
         error = ""

@@ -103,12 +103,11 @@ def _start(raw: bytes, purpose: str) -> Line:
 
 
 def _lines(message: TapRequest | TapResponse) -> list[Line]:
+    purposes = PURPOSES | ANSWERED if isinstance(message, TapResponse) else PURPOSES
     found = []
     for name, value in message.headers.raw_items():
-        placeholder = PLACEHOLDERS.get(name.lower())
-        found.append(
-            Line(name, placeholder or scrubbed(value), placeholder is not None, PURPOSES.get(name.lower(), ""))
-        )
+        stands = PLACEHOLDERS.get(name.lower())
+        found.append(Line(name, stands or scrubbed(value), stands is not None, purposes.get(name.lower(), "")))
     return [*found, Line("", "", False, "an empty line ends the head")]
 
 

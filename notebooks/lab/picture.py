@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-__all__ = ["Canvas", "Picture", "boxed", "columns"]
+__all__ = ["INKS", "Canvas", "Picture", "boxed", "columns", "printable"]
 
 MONO = "ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono','Liberation Mono',monospace"
 SANS = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif"
@@ -80,7 +80,7 @@ class Canvas:
 
     def text(self, x: float, y: float, *spans: tuple[str, str], anchor: str = "start") -> None:
         """Draw spans of ``(classes, text)`` one behind the other, on the baseline `y`."""
-        inner = "".join(f'<tspan class="{kind}">{escape(text, quote=False)}</tspan>' for kind, text in spans if text)
+        inner = "".join(f'<tspan class="{kind}">{_safe(text)}</tspan>' for kind, text in spans if text)
         placed = "" if anchor == "start" else f' text-anchor="{anchor}"'
         self._elements.append(f'<text x="{x:g}" y="{y:g}" xml:space="preserve"{placed}>{inner}</text>')
 
@@ -112,14 +112,24 @@ class Canvas:
 
     def svg(self, width: float, height: float, title: str, description: str) -> str:
         """The whole picture, on a card of its own, named for screen readers."""
+        name = _safe(title)
         return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" class="tap" role="img" aria-label="{escape(title)}" '
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="tap" role="img" aria-label="{name}" '
             f'viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}">'
-            f"<title>{escape(title, quote=False)}</title><desc>{escape(description, quote=False)}</desc>"
+            f"<title>{name}</title><desc>{_safe(description)}</desc>"
             f"<style>{_style()}</style>"
             f'<rect class="card l-edge" x=".5" y=".5" width="{width - 1:g}" height="{height - 1:g}" rx="10"/>'
             f"{''.join(self._elements)}</svg>"
         )
+
+
+def printable(text: str) -> str:
+    """The text with what cannot be printed escaped: control characters, overrides of direction, non-characters."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def _safe(text: str) -> str:
+    return escape(printable(text))
 
 
 def columns(text: str) -> int:
@@ -130,6 +140,7 @@ def columns(text: str) -> int:
 
 def boxed(title: str, body: Sequence[str]) -> str:
     """Lines in a box of line-drawing characters, with a title in its upper edge."""
+    title = printable(title)
     width = max([columns(title) + 2, *(columns(line) for line in body)])
     top = f"┌─ {title} {'─' * (width - columns(title) - 1)}┐"
     rows = [f"│ {line}{' ' * (width - columns(line))} │" for line in body]

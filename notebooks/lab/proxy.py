@@ -12,14 +12,15 @@ from typing import Any
 from server.errors import StopError
 
 from .conversation import Conversation
-from .event import Note
+from .event import CUT, Note
 from .frame import Direction
 from .link import Fault, Link
 from .target import HOST, Address
 
 __all__ = ["Proxy"]
 
-DEADLINE = 1.0  # seconds for the thread to answer, and to end
+STOP_DEADLINE = 1.0  # seconds for the thread to end
+DEADLINE = 3.0  # seconds for the thread to do what another one asks for
 BACKLOG = 1_024  # connections that may wait to be accepted
 RETRY = 0.05  # seconds until a failed accept is tried again
 
@@ -55,7 +56,7 @@ class Proxy:
     @property
     def faulty(self) -> bool:
         """Whether a fault may hold back the end of a connection."""
-        return any(fault != Fault() for fault in self._faults.values())
+        return any(fault.cut or fault.stalled for fault in self._faults.values())
 
     def stop(self) -> None:
         """Close every connection and end the thread.
@@ -65,7 +66,7 @@ class Proxy:
         """
         with suppress(RuntimeError):  # the loop is closed: it was stopped before
             self._loop.call_soon_threadsafe(self._main.cancel)
-        self._thread.join(DEADLINE)
+        self._thread.join(STOP_DEADLINE)
         if self._thread.is_alive():
             raise StopError(f"the tap on port {self.port} does not stop, its thread is busy; restart the kernel")
 
@@ -121,7 +122,10 @@ class Proxy:
                 await asyncio.wait(self._links.values())
 
     def _connect(self, client: socket.socket) -> None:
-        link = Link(client, self._addresses, self._faults, self._opened(), self._changed)
+        conversation = self._opened()
+        if any(fault.cut for fault in self._faults.values()):
+            conversation.note(Note("fault", CUT))
+        link = Link(client, self._addresses, self._faults, conversation, self._changed)
         task = self._loop.create_task(link.run())
         self._links[link] = task
         task.add_done_callback(lambda _: self._links.pop(link))

@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 from server.cell import discard, enter, entered, stop_earlier_run
 
 from .conversation import Budget, Conversation, Traffic
+from .event import CUT
 from .exchange import TapRequest
 from .frame import Direction, TapFrame
 from .proxy import Proxy
@@ -46,6 +47,7 @@ class Tap:
         self._budget = Budget(limit)
         self._conversations: list[Conversation] = []
         self._news = threading.Condition()
+        self._changes = 0
         self._proxy: Proxy | None = None
 
     # its life
@@ -142,19 +144,24 @@ class Tap:
     def wait(self, predicate: Callable[[Tap], T], timeout: float = 3.0) -> T:
         """Wait until ``predicate(tap)`` is true, and return what it returned.
 
-        It is asked again whenever something crosses the tap.
+        It is asked again whenever something crosses the tap. An IndexError counts as "not yet":
+        ``tap.conversations[0]`` may be asked for before there is one.
 
         Raises:
             TimeoutError: it was not true within `timeout` seconds; the message says what the tap saw.
         """
         deadline = time.monotonic() + timeout
-        with self._news:
-            while not (answer := predicate(self)):
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    raise TimeoutError(f"not true within {timeout:g} s; the tap saw {self._summary()}")
-                self._news.wait(left)
-        return answer
+        while True:
+            seen = self._changes
+            # asked outside the lock, so that it may use the tap
+            with suppress(IndexError):
+                if answer := predicate(self):
+                    return answer
+            if (left := deadline - time.monotonic()) <= 0:
+                raise TimeoutError(f"not true within {timeout:g} s; the tap saw {self._summary()}")
+            with self._news:
+                if self._changes == seen:
+                    self._news.wait(left)
 
     def settle(self, timeout: float = SETTLE_DEADLINE) -> None:
         """Wait until everything sent to the tap so far is recorded and every end that has begun is over.
@@ -176,7 +183,7 @@ class Tap:
         What is sent meanwhile is kept, as TCP keeps it to send it again, and arrives after
         `mend`. New connections get no answer. `direction` is the sender; None means both.
         """
-        self._fault(direction, "the cable is cut", cut=True)
+        self._fault(direction, CUT, cut=True)
 
     def stall(self, direction: Direction | None = None) -> None:
         """Stop reading what `direction` sends, so that its buffers fill and its sends block."""
@@ -210,6 +217,7 @@ class Tap:
 
     def _changed(self) -> None:
         with self._news:
+            self._changes += 1
             self._news.notify_all()
 
     def _started(self) -> Proxy:

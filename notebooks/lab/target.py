@@ -41,9 +41,11 @@ def resolve(target: Target) -> Resolved:
         ValueError: it is none of these, or names no host that is known here.
     """
     tls, host, port = _parsed(target)
+    if not 0 < port < 65_536:
+        raise ValueError(f"cannot tap {target!r}: there is no port {port}; pass the port of a server on this machine")
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, OverflowError, UnicodeError) as error:
+    except (OSError, UnicodeError) as error:
         raise ValueError(f"cannot tap {target!r}: {error}; pass a host and a port of this machine") from None
     return Resolved(tls, [(family, kind, protocol, name, address) for family, kind, protocol, name, address in found])
 

@@ -13,9 +13,10 @@ from typing import Literal
 
 from websockets.frames import CloseCode, Opcode
 
-from .event import Event, Note, Outcome
+from .event import CUT, Event, Note, Outcome
 from .exchange import TapRequest, TapResponse
 from .frame import Direction, TapBytes, TapFrame
+from .picture import printable
 
 __all__ = ["PLACEHOLDERS", "Row", "Tone", "close_text", "excerpt", "lines", "rows", "scrubbed"]
 
@@ -81,7 +82,7 @@ def lines(told: Sequence[Row]) -> tuple[str, ...]:
             f"{who}{row.head}",
             row.label,
             f"({row.detail})" if row.detail else "",
-            "(held back)" if row.lost else "",
+            "(does not arrive)" if row.lost else "",
         ]
         found.append(" ".join(part for part in parts if part))
         found.extend(f"    {name}: {value}" for name, value, _ in row.fields)
@@ -90,8 +91,7 @@ def lines(told: Sequence[Row]) -> tuple[str, ...]:
 
 def excerpt(text: str, limit: int = EXCERPT) -> str:
     """The beginning of a text on one line, with what cannot be printed escaped."""
-    cut = text[: limit + 1]
-    shown = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in cut)
+    shown = printable(text[: limit + 1])
     return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
 
 
@@ -106,7 +106,9 @@ class _Teller:
         self._opaque = False
 
     def told(self, events: list[Event], outcome: Outcome) -> list[Row]:
-        found = [Row("bad" if outcome == "refused" else "tcp", "TCP connect", "client", lost=outcome == "refused")]
+        cut = bool(events) and isinstance(events[0], Note) and events[0].text == CUT
+        found = [*self._rows(events.pop(0))] if cut else []
+        found.append(Row("tcp", "TCP connect", "client", lost=cut or outcome == "refused"))
         if outcome == "refused":
             return [*found, Row("bad", "refused", label="the server does not accept connections")]
         for event in events:
