@@ -168,7 +168,7 @@ class Manager:
             return
         room = self._rooms.get(name)
         if room is None:
-            room = self._rooms[name] = Room(name, on_empty=lambda: self._rooms.__delitem__(name), **self._room_options)
+            room = self._rooms[name] = Room(name, on_empty=lambda: self._drop(name), **self._room_options)
         connection.rooms[name] = room
         room.add(connection)
 
@@ -181,9 +181,10 @@ class Manager:
             room.remove(connection, at_once=True)
 
     def close(self) -> None:
-        """Call off every timer; for a server that stops."""
+        """Call off every timer and drop every room; for a server that stops, and may start again."""
         for room in self._rooms.values():
             room.close()
+        self._rooms.clear()
 
     # sending
 
@@ -207,6 +208,11 @@ class Manager:
             for connection in connections:
                 connection.deliver(text)
         return self._count
+
+    def _drop(self, name: str) -> None:
+        # after `close` it is gone already, or another of this name is there
+        if (room := self._rooms.get(name)) is not None and not room.users:
+            del self._rooms[name]
 
     def _make_room_for(self, newcomer: Connection) -> None:
         user = newcomer.user

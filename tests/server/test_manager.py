@@ -178,6 +178,33 @@ def test_close_calls_off_every_timer(manager: Manager, clock: Clock) -> None:
     assert clock.pending == 0
 
 
+def test_a_server_that_starts_again_has_no_ghosts(manager: Manager) -> None:
+    """Whoever was in the grace time when the server stopped is not present for ever afterwards."""
+    ana = Guest(manager, "ana")
+    manager.join(ana.connection, "lobby")
+    ana.close()
+    manager.close()
+    ben = Guest(manager, "ben")
+    manager.join(ben.connection, "lobby")
+    assert json.loads(ben.box.texts[-1])["users"] == ["ben"]
+
+
+def test_who_leaves_after_the_close_leaves_nothing_either(manager: Manager, clock: Clock) -> None:
+    """A handler may end after the server's lifespan has; it takes no room of the next start with it."""
+    ana = Guest(manager, "ana")
+    manager.join(ana.connection, "lobby")
+    manager.close()
+    ben = Guest(manager, "ben")
+    manager.join(ben.connection, "lobby")
+    ana.close()
+    clock.advance(60)
+    assert manager.statistics() == ManagerStatistics(connections=1, users=1, rooms=1)
+    ben.close()
+    clock.advance(60)
+    assert manager.statistics() == NOTHING
+    assert clock.pending == 0
+
+
 USERS = st.sampled_from(["ana", "ben", "cyd"])
 DEVICES = st.sampled_from(["phone", "laptop", "tablet"])
 ROOMS = st.sampled_from(["lobby", "kitchen"])
