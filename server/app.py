@@ -1,0 +1,79 @@
+"""The parts wired together: who are you, the chat, and its page; ``serve(create_app(settings))``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from .chat import Chat, MayJoin, everybody
+from .identity import Door
+from .manager import Manager
+from .settings import Settings
+
+__all__ = ["create_app"]
+
+STATIC = Path(__file__).parent / "static"
+
+
+def create_app(settings: Settings | None = None, *, may_join: MayJoin = everybody) -> FastAPI:
+    """An app with the chat at ``/ws``, its page at ``/`` and tickets at ``POST /ticket``.
+
+    Settings that are not given are read from the environment. `may_join` decides, with or without
+    ``await``, which user may join which room; who may not gets an `Error`. The app's one `Manager` is
+    ``app.state.manager``: any other route can push with it. Serve the app with
+    ``**settings.uvicorn_options``, so that a message that is too big is never held in memory.
+
+    Raises:
+        StartError: no key is set and the demo login was not asked for.
+        ValueError: one of the origins is none.
+    """
+    settings = settings or Settings()
+    manager = Manager(
+        connections=settings.connections,
+        devices_per_user=settings.devices_per_user,
+        connections_per_user=settings.connections_per_user,
+        grace=settings.grace_seconds,
+    )
+    door = Door(settings)
+    chat = Chat(settings, door=door, manager=manager, may_join=may_join)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        chat.close()
+
+    app = FastAPI(title="Chat", lifespan=lifespan)
+    app.state.manager = manager
+    app.include_router(door.routes)
+    app.websocket("/ws")(chat.connect)
+    app.mount("/", _Page(settings))
+    return app
+
+
+class _Page(StaticFiles):
+    """The files of the page, with the headers that keep other people's scripts and frames out."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(directory=STATIC, html=True)
+        frames = " ".join(("'self'", *settings.origins))
+        self._headers = {
+            "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+            f"img-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors {frames}",
+            "Cache-Control": "no-cache",  # asked for again each time, sent again only when changed
+            "Referrer-Policy": "no-referrer",
+            "X-Content-Type-Options": "nosniff",
+        }
+
+    def file_response(
+        self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200
+    ) -> Response:
+        response = super().file_response(full_path, stat_result, scope, status_code)
+        response.headers.update(self._headers)
+        return response

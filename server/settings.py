@@ -1,0 +1,87 @@
+"""What an operator decides, from the environment: ``CHAT_KEY=… CHAT_CONNECTIONS=2000``.
+
+Every limit is here, with its unit, and every one has a default that a small server can carry.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+__all__ = ["Settings"]
+
+
+class Settings(BaseSettings):
+    """The settings of `server.app.create_app`: given by name, or read from ``CHAT_…`` variables."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CHAT_",
+        frozen=True,
+        hide_input_in_errors=True,  # a key that is too short is still nobody's business
+        use_attribute_docstrings=True,
+    )
+
+    key: SecretStr | None = Field(default=None, min_length=32)
+    """The secret that signs and verifies tokens and tickets (HS256), 32 characters or more."""
+
+    demo_login: bool = False
+    """Whether everybody may log in under any name, without a password. For lessons and demonstrations only."""
+
+    origins: tuple[str, ...] = ()
+    """Pages of other origins that may connect, such as ``["https://example.com"]``; the server's own always may."""
+
+    session_seconds: int = Field(default=8 * 3600, gt=0)
+    """Seconds until a demo login ends, and with it every connection that came of it (4001)."""
+
+    ticket_seconds: int = Field(default=30, gt=0)
+    """Seconds in which a ticket must be used."""
+
+    connections: int = Field(default=10_000, gt=0)
+    """Connections in all; who comes then gets HTTP 503, or a page 1013."""
+
+    connections_per_user: int = Field(default=20, gt=0)
+    """Connections of one user; one more closes the oldest (4004)."""
+
+    devices_per_user: int = Field(default=5, gt=0)
+    """Devices of one user; one more closes the oldest (4004)."""
+
+    rooms_per_connection: int = Field(default=50, gt=0)
+    """Rooms that one connection may be in; one more gets an error."""
+
+    message_bytes: int = Field(default=16_384, gt=0)
+    """Bytes of one message from a client; a longer one closes the connection (1009)."""
+
+    messages_per_second: float = Field(default=5.0, gt=0)
+    """Messages per second that one user may send for long; more closes the connection (4002)."""
+
+    message_burst: int = Field(default=50, gt=0)
+    """Messages that one user may send at once, before `messages_per_second` counts."""
+
+    outbox_messages: int = Field(default=256, gt=0)
+    """Messages that may wait for one slow connection; one more closes it (4008)."""
+
+    outbox_bytes: int = Field(default=1 << 20, gt=0)
+    """Bytes that may wait for one slow connection; more closes it (4008)."""
+
+    send_seconds: float = Field(default=10.0, gt=0)
+    """Seconds until a connection that takes nothing of what waits for it is closed (4008)."""
+
+    idle_seconds: float | None = Field(default=None, gt=0)
+    """Seconds without a message from the client until it is closed (1008); none: it may listen for ever.
+
+    A client that is dead is found by uvicorn's pings, not by this.
+    """
+
+    grace_seconds: float = Field(default=5.0, ge=0)
+    """Seconds that a user whose connection was lost stays present, so that a page may reload."""
+
+    @property
+    def uvicorn_options(self) -> dict[str, Any]:
+        """What the server software has to know of this: ``serve(app, **settings.uvicorn_options)``.
+
+        The app refuses a message that is too big in any case, but only uvicorn can refuse it before
+        it is held in memory; left alone, it takes 16 MiB.
+        """
+        return {"ws_max_size": self.message_bytes}
