@@ -94,7 +94,9 @@ def _look() -> Leftovers:
 
 def _threads() -> Iterator[str]:
     for thread in threading.enumerate():
-        if thread not in _baseline.threads and not thread.name.startswith(_POOLS):
+        # JupyterLab lets the kernel start a thread for the messages of widgets at any time
+        of_kernel = type(thread).__module__.startswith("ipykernel")
+        if thread not in _baseline.threads and not of_kernel and not thread.name.startswith(_POOLS):
             yield thread.name
 
 

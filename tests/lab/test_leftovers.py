@@ -10,6 +10,7 @@ import threading
 
 import pytest
 from fastapi import FastAPI
+from ipykernel.thread import BaseThread
 from lab.leftovers import Leftovers, leftovers
 
 from server import serve
@@ -100,6 +101,17 @@ def test_leftovers_wait_for_what_is_just_ending() -> None:
     threading.Timer(0.05, go_on.set).start()
     assert not leftovers()
     thread.join()
+
+
+def test_leftovers_leave_out_threads_of_the_kernel() -> None:
+    """A thread that JupyterLab had the kernel start for a widget's messages is not the lesson's."""
+    thread = BaseThread(name="subshell-1")  # type: ignore[no-untyped-call]
+    thread.start()
+    try:
+        assert not leftovers(timeout=0).threads
+    finally:
+        thread.stop()
+        thread.join(5)
 
 
 def test_leftovers_show_the_first_of_many() -> None:
