@@ -223,6 +223,11 @@ function element(tag, properties = {}, ...children) {
 
 const SIGNS = { open: "●", sent: "→", message: "←", error: "!", close: "■", exception: "!", note: "·" };
 
+const HIDDEN = {
+  1005: " (the proxy hides the server's code)",
+  1006: " (perhaps a refusal: the proxy opens before it asks the server)",
+};
+
 /** What a row of the log says after its name. */
 function sentence(row) {
   const quoted = JSON.stringify;
@@ -232,7 +237,7 @@ function sentence(row) {
     case "error":
       return "the browser never tells a script what went wrong";
     case "close": {
-      const hidden = row.way === "proxy" && row.code === 1005 ? " (the proxy hides the server's code)" : "";
+      const hidden = (row.way === "proxy" && HIDDEN[row.code]) || "";
       return `code ${row.code}, reason ${quoted(row.reason)}, wasClean ${row.clean}${hidden}`;
     }
     case "exception":

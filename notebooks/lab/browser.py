@@ -37,8 +37,8 @@ class BrowserClient(anywidget.AnyWidget):
     after a close that nobody asked for, up to 8 times, after a random time between 0 and
     0.5, 1, 2, … 10 seconds; 1000 and 4001 to 4004 say that the server means it.
 
-    What the browser saw arrives in `events` and at `on_event` between two cells, never while a
-    cell runs: to wait for the browser inside a cell, wait for what its server sees.
+    What the browser saw arrives in `events` and at `on_event` between two cells, and while a
+    cell awaits, but not while a cell blocks: there, wait for what its server sees.
 
     Raises:
         ValueError: the path does not begin with a slash, or the server speaks TLS.

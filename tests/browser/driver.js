@@ -11,6 +11,7 @@ window.course = {
     const panel = await jupyterapp.commands.execute("docmanager:open", { path, factory: "Notebook" });
     await this.within(panel.context.ready, "reading the notebook");
     await this.within(panel.sessionContext.ready, "starting the kernel");
+    for (const widget of [...jupyterapp.shell.widgets("main")]) if (widget !== panel) widget.dispose();
     this.panel = panel;
   },
   async settled() {

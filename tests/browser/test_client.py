@@ -216,13 +216,14 @@ def test_the_chosen_subprotocol_is_shown(direct_notebook: Notebook) -> None:
     expect(pane.log).to_contain_text('protocol "v1"')
 
 
-def test_a_refused_handshake_shows_error_and_1006(direct_notebook: Notebook) -> None:
-    """The browser tells no reason for a refusal: an error event, then 1006."""
-    direct_notebook.write(SHOW, "client = BrowserClient(server, '/nowhere')\nclient")
-    direct_notebook.run(SHOW)
-    pane = direct_notebook.pane(SHOW)
-    expect(pane.log).to_contain_text("the browser never tells a script what went wrong")
+def test_a_refused_handshake_ends_with_1006(notebook: Notebook, way: str) -> None:
+    """The browser tells no reason for a refusal: an error event, then 1006; the proxy opens first, and that is said."""
+    notebook.write(SHOW, "client = BrowserClient(server, '/nowhere')\nclient")
+    notebook.run(SHOW)
+    pane = notebook.pane(SHOW)
     expect(pane.log).to_contain_text('code 1006, reason "", wasClean false')
+    hint = "the browser never tells a script what went wrong" if way == "direct" else "the proxy opens before it asks"
+    expect(pane.log).to_contain_text(hint)
 
 
 def test_python_sends_closes_and_connects(direct_notebook: Notebook) -> None:
@@ -235,6 +236,21 @@ def test_python_sends_closes_and_connects(direct_notebook: Notebook) -> None:
     expect(pane.log).to_contain_text('code 3000, reason "from Python"')
     python(direct_notebook, "client.connect(); client.send('late')")
     expect(pane.log).to_contain_text("the server heard late")
+
+
+def test_a_cell_that_awaits_hears_of_the_browser(direct_notebook: Notebook) -> None:
+    """A cell may send through the browser and await its report, as the kernel takes reports meanwhile."""
+    show(direct_notebook)
+    heard = python(
+        direct_notebook,
+        "import asyncio\n"
+        "client.send('hi')\n"
+        "async with asyncio.timeout(5):\n"
+        "    while client.events[-1]['event'] != 'message':\n"
+        "        await asyncio.sleep(0.01)\n"
+        "print(client.events[-1]['data'])",
+    )
+    assert heard == "the server heard hi"
 
 
 def test_a_callback_hears_every_event(direct_notebook: Notebook) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import anywidget
 import pytest
 from fastapi import FastAPI
-from ipywidgets import HBox
+from ipywidgets import HBox  # type: ignore[import-untyped]
 from lab.browser import EVENTS_KEPT, BrowserClient
 
 from server import serve
