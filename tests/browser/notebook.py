@@ -37,15 +37,16 @@ class LabPage:
     def open(self, name: str) -> Notebook:
         """Open a notebook of Lab's folder with a fresh kernel, and wait for both."""
         self.page.evaluate("name => course.open(name)", name)
-        return Notebook(self.page, self._screenshots / Path(name).stem)
+        return Notebook(self.page, name, self._screenshots)
 
 
 class Notebook:
     """The one open notebook. A context manager: leaving the block shuts its kernel down."""
 
-    def __init__(self, page: Page, screenshot: Path) -> None:
+    def __init__(self, page: Page, name: str, screenshots: Path) -> None:
         self.page = page
-        self._screenshot = screenshot
+        self.name = name
+        self._screenshots = screenshots
 
     def __enter__(self) -> Notebook:
         return self
@@ -105,7 +106,7 @@ class Notebook:
 
     def screenshot(self, name: str) -> None:
         """Keep a picture of the window under the notebook's name."""
-        self.page.screenshot(path=f"{self._screenshot}-{name}.png")
+        self.page.screenshot(path=self._screenshots / f"{Path(self.name).stem}-{name}.png")
 
 
 class Pane:

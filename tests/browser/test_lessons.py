@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import nbformat
 import pytest
 from playwright.sync_api import expect
 
@@ -43,6 +44,15 @@ def client_cell(cells: Cells) -> int:
     return next(i for i, cell in enumerate(cells) if cell["cell_type"] == "code" and "BrowserClient(" in cell["source"])
 
 
+def printed(cell: dict[str, Any]) -> dict[str, str]:
+    """What a cell has written, by stream."""
+    streams: dict[str, str] = {}
+    for output in cell.get("outputs", []):
+        if output["output_type"] == "stream":
+            streams[output["name"]] = streams.get(output["name"], "") + "".join(output["text"])
+    return streams
+
+
 def verdict(cell: dict[str, Any]) -> str:
     """What a check says, as a result or in print."""
     (output,) = cell["outputs"]
@@ -61,6 +71,14 @@ def test_run_all_leaves_no_error(lesson: Notebook) -> None:
         if output["output_type"] == "error" and index not in expected
     ]
     assert errors == []
+
+
+def test_run_all_prints_what_is_stored(lesson: Notebook, direct_lab: LabPage) -> None:
+    """JupyterLab sends all cells at once and has a page open: neither changes what a cell prints."""
+    stored = nbformat.read(direct_lab.lab.root / lesson.name, as_version=4).cells
+    for before, after in zip(stored, lesson.cells(), strict=True):
+        if "nbval-ignore-output" not in before.metadata.get("tags", []):
+            assert printed(after) == printed(before), before.source
 
 
 def test_every_widget_is_shown(lesson: Notebook) -> None:
