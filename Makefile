@@ -15,7 +15,7 @@ TIMES ?= 20
 .PHONY: lab test test-all test-lowest soak bench lint notebooks clean
 
 lab: $(COURSE)
-	$(RUN)/jupyter lab notebooks
+	$(RUN)/jupyter lab --config=notebooks/.jupyter/jupyter_lab_config.py
 
 test: lint
 	$(RUN)/python tests/browser/chromium.py
@@ -53,9 +53,9 @@ $(COURSE): pyproject.toml | $(RUN)/python
 	$(RUN)/python -m pip install --quiet --editable '.[course]'
 	@touch $@
 
-$(DEV): $(COURSE)
+$(DEV): pyproject.toml | $(RUN)/python
 	$(RUN)/python -m pip install --quiet --editable '.[course,dev]'
-	@touch $@
+	@touch $(COURSE) $@
 
 $(RUN)/python:
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or newer was found; install one from python.org or your system's packages, or name it: make PYTHON=/path/to/python"; exit 1; }
