@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from websockets.frames import Opcode
 
 from .frame import FrameReader, TapFrame
-from .picture import Canvas, Picture, boxed
-from .transcript import close_text, excerpt, scrubbed
+from .picture import Canvas, Picture, boxed, excerpt
+from .transcript import close_text, scrubbed
 
 __all__ = ["frame_picture"]
 

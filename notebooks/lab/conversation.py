@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Literal
 
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory, PerMessageDeflate
@@ -13,40 +12,13 @@ from websockets.headers import parse_extension
 from .event import Event, Note, Outcome
 from .exchange import Exchange, HttpReader, TapRequest, TapResponse
 from .frame import Direction, FrameReader, TapBytes, TapFrame
+from .traffic import Budget, Traffic
 from .transcript import lines, rows
 
-__all__ = ["Budget", "Conversation", "Traffic"]
+__all__ = ["Conversation"]
 
 SIDES: tuple[Direction, Direction] = ("client", "server")
 ITEM_COST = 1_024  # bytes that a recorded item takes in memory beside its bytes, generously
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """Bytes that one direction carried."""
-
-    bytes: int = 0
-    """All bytes that the tap read, also those after recording stopped."""
-    payload: int = 0
-    """Payload of frames (as sent, compressed or not) and bodies of HTTP messages."""
-    headers: int = 0
-    """HTTP heads, frame headers and masking keys: what was sent to carry the payload."""
-
-    def __add__(self, other: Traffic) -> Traffic:
-        return Traffic(self.bytes + other.bytes, self.payload + other.payload, self.headers + other.headers)
-
-
-class Budget:
-    """How much the conversations of one tap may still record, in bytes."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self._left = limit
-
-    def take(self, size: int) -> bool:
-        """Whether `size` bytes more may be recorded; once it says no, it always does."""
-        self._left = self._left - size if size <= self._left else -1
-        return self._left >= 0
 
 
 class Conversation:
@@ -257,6 +229,9 @@ class Conversation:
                 payload += len(item.body)
                 heads += len(item.raw)
         return Traffic(self._bytes[direction], payload, heads)
+
+    def __str__(self) -> str:
+        return "\n".join(self.transcript())
 
     def __repr__(self) -> str:
         return f"<Conversation {self.number}: {self.kind}, {len(self.frames)} frames, {self.outcome}>"

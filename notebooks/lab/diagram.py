@@ -8,9 +8,9 @@ from itertools import groupby
 from .anatomy import frame_picture
 from .conversation import Conversation
 from .handshake import handshake_picture
-from .picture import Canvas, Picture, boxed, columns
+from .picture import Canvas, Picture, boxed, columns, excerpt
 from .tap import Tap
-from .transcript import Row, Tone, excerpt, lines, rows
+from .transcript import Row, Tone, lines, rows
 
 __all__ = ["Picture", "frame_picture", "handshake_picture", "same", "sequence", "side_by_side"]
 
@@ -209,9 +209,9 @@ def _twin(drawn: Drawn) -> list[str]:
         else:
             found.append(_arrow(row, inner))
         for name, value, _ in row.fields:
-            found.append(f"│   {_padded(excerpt(f'  {name}: {value}', inner - 4), inner - 2)}│")
+            found.append(f"│     {_padded(excerpt(f'{name}: {value}', inner - 6), inner - 4)} │")
         if row.detail and not row.fields:
-            found.append(f"│   {_padded(f'  {row.detail}', inner - 2)}│")
+            found.append(f"│     {_padded(row.detail, inner - 4)} │")
     return found
 
 

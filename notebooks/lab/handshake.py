@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from .conversation import Conversation
 from .exchange import Exchange, TapRequest, TapResponse
-from .picture import Canvas, Picture, boxed, columns
-from .transcript import PLACEHOLDERS, excerpt, scrubbed
+from .picture import Canvas, Picture, boxed, columns, excerpt
+from .transcript import PLACEHOLDERS, scrubbed
 
 __all__ = ["handshake_picture"]
 

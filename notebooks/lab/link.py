@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ __all__ = ["Fault", "Link"]
 CHUNK = 1 << 16  # bytes read at once
 CUT_ROOM = 1 << 20  # bytes kept for each direction of a cut cable; then the sender's own buffer fills
 CONNECT_DEADLINE = 3.0  # seconds until a target that does not answer counts as refusing
+LINGER = "hh" if sys.platform == "win32" else "ii"  # struct linger: on, seconds
 SLICE = 0.05  # seconds between two pieces of a slow direction
 
 
@@ -105,9 +107,13 @@ class Link:
     async def _connected(self) -> socket.socket:
         problem: OSError = OSError("no address")
         for family, kind, protocol, _, address in self._addresses:
-            target = socket.socket(family, kind, protocol)
-            _prepare(target)
             try:
+                target = socket.socket(family, kind, protocol)
+            except OSError as error:  # no file descriptor is left
+                problem = error
+                continue
+            try:
+                _prepare(target)
                 async with asyncio.timeout(CONNECT_DEADLINE):
                     await asyncio.get_running_loop().sock_connect(target, address)
             except OSError as error:
@@ -216,7 +222,7 @@ class Link:
             if over.rst:
                 with suppress(OSError):
                     # a linger time of 0 s makes close() send RST and drop what is still buffered
-                    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(LINGER, 1, 0))
             end.close()
         if not self.conversation.ended:
             self.conversation.outcome = over.outcome
@@ -225,7 +231,8 @@ class Link:
 
 def _prepare(end: socket.socket) -> None:
     end.setblocking(False)
-    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with suppress(OSError):  # the client has gone already; reading from it tells
+        end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

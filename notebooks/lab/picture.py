@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-__all__ = ["INKS", "Canvas", "Picture", "boxed", "columns", "printable"]
+__all__ = ["INKS", "Canvas", "Picture", "boxed", "columns", "excerpt", "printable"]
 
+EXCERPT = 60  # characters of a text, unless told otherwise
 MONO = "ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono','Liberation Mono',monospace"
 SANS = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif"
 
@@ -126,6 +127,12 @@ class Canvas:
 def printable(text: str) -> str:
     """The text with what cannot be printed escaped: control characters, overrides of direction, non-characters."""
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def excerpt(text: str, limit: int = EXCERPT) -> str:
+    """The beginning of a text on one line, with what cannot be printed escaped."""
+    shown = printable(text[: limit + 1])
+    return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
 
 
 def _safe(text: str) -> str:

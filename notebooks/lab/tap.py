@@ -14,12 +14,13 @@ from typing import Any, Self, TypeVar
 
 from server.cell import discard, enter, entered, stop_earlier_run
 
-from .conversation import Budget, Conversation, Traffic
+from .conversation import Conversation
 from .event import CUT
 from .exchange import TapRequest
 from .frame import Direction, TapFrame
 from .proxy import Proxy
 from .target import HOST, Target, resolve
+from .traffic import Budget, Traffic
 
 __all__ = ["Tap", "ports_tapped", "running"]
 

@@ -16,9 +16,9 @@ from websockets.frames import CloseCode, Opcode
 from .event import CUT, Event, Note, Outcome
 from .exchange import TapRequest, TapResponse
 from .frame import Direction, TapBytes, TapFrame
-from .picture import printable
+from .picture import excerpt
 
-__all__ = ["PLACEHOLDERS", "Row", "Tone", "close_text", "excerpt", "lines", "rows", "scrubbed"]
+__all__ = ["PLACEHOLDERS", "Row", "Tone", "close_text", "lines", "rows", "scrubbed"]
 
 Tone = Literal["tcp", "http", "data", "control", "close", "bad"]
 
@@ -39,7 +39,6 @@ PLACEHOLDERS = {
 
 _PORT = re.compile(r"(?<![\w.])(127\.0\.0\.1|localhost|\[::1\]):\d+")
 TLS_ALERT = 0x15  # first byte of a TLS record that refuses
-EXCERPT = 60  # characters of a payload that a row keeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +88,6 @@ def lines(told: Sequence[Row]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def excerpt(text: str, limit: int = EXCERPT) -> str:
-    """The beginning of a text on one line, with what cannot be printed escaped."""
-    shown = printable(text[: limit + 1])
-    return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
-
-
 class _Teller:
     """Turns one conversation's events into rows; remembers what the rows of its end depend on."""
 
@@ -110,7 +103,7 @@ class _Teller:
         found = [*self._rows(events.pop(0))] if cut else []
         found.append(Row("tcp", "TCP connect", "client", lost=cut or outcome == "refused"))
         if outcome == "refused":
-            return [*found, Row("bad", "refused", label="the server does not accept connections")]
+            return [*found, Row("bad", "refused: nobody listens there")]
         for event in events:
             found.extend(self._rows(event))
         if not self._over and outcome == "closed":
@@ -236,7 +229,7 @@ def _is_text(event: TapRequest | TapResponse) -> bool:
 def _payload(data: bytes, *, text: bool) -> str:
     if not text:
         return f"{data[:12].hex(' ')}{' …' if len(data) > 12 else ''}"
-    shown = excerpt(scrubbed(data[: 8 * EXCERPT].decode(errors="replace")))
+    shown = excerpt(scrubbed(data[:500].decode(errors="replace")))
     return shown if shown[:1] in ("{", "[", '"', "") else f'"{shown}"'
 
 

@@ -11,10 +11,11 @@ import pytest
 from fastapi import FastAPI, HTTPException, WebSocket
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lab.conversation import Budget, Conversation
+from lab.conversation import Conversation
 from lab.event import Note
 from lab.frame import Direction, TapBytes, TapFrame
 from lab.tap import Tap
+from lab.traffic import Budget
 from websockets.exceptions import InvalidStatus
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.frames import Close, Frame, Opcode
@@ -88,6 +89,7 @@ def test_handshake_is_kept_raw_and_parsed(server: BackgroundServer) -> None:
         request, response = conversation.request, conversation.response
         assert request is not None
         assert response is not None
+        assert client.request is not None
         assert (conversation.kind, request.method, request.path) == ("websocket", "GET", "/ws?room=1")
         assert request.headers["sec-websocket-KEY"] == client.request.headers["Sec-WebSocket-Key"]
         assert request.raw == client.request.serialize()

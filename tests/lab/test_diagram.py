@@ -11,15 +11,17 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
 from fastapi import FastAPI, WebSocket
 from fastapi.responses import StreamingResponse
-from lab.conversation import Budget, Conversation
+from lab.conversation import Conversation
 from lab.diagram import Picture, frame_picture, handshake_picture, same, sequence, side_by_side
 from lab.picture import INKS, columns
 from lab.tap import Tap
+from lab.traffic import Budget
 from websockets.frames import Close, Frame, Opcode
 from websockets.sync.client import connect
 
@@ -232,7 +234,7 @@ def test_refused_connection_is_drawn(server: BackgroundServer) -> None:
         with suppress(ConnectionResetError):
             socket.create_connection(("127.0.0.1", tap.port), timeout=5).close()
         tap.wait(lambda tap: tap.conversations[0].ended)
-        told = ("client: TCP connect (does not arrive)", "refused the server does not accept connections")
+        told = ("client: TCP connect (does not arrive)", "refused: nobody listens there")
         assert tap.conversations[0].transcript() == told
         assert "✕" in sequence(tap).text
 
@@ -265,7 +267,7 @@ def test_tls_is_one_row_whatever_the_pieces(tmp_path: Path) -> None:
         await websocket.send_text("hello")
         await websocket.close()
 
-    options = {"ssl_keyfile": str(tmp_path / "key.pem"), "ssl_certfile": str(tmp_path / "chain.pem")}
+    options: dict[str, Any] = {"ssl_keyfile": str(tmp_path / "key.pem"), "ssl_certfile": str(tmp_path / "chain.pem")}
     with serve(app, **options) as server, Tap(server) as tap:
         for _ in range(3):
             with connect(tap.url("/ws"), ssl=trust) as client:

@@ -21,6 +21,7 @@ import pytest
 import trustme
 from fastapi import FastAPI, WebSocket
 from fastapi.responses import StreamingResponse
+from lab.frame import TapBytes
 from lab.tap import Tap, ports_tapped, running
 from websockets.sync.client import connect
 
@@ -89,6 +90,11 @@ def _nothing_arrives(end: socket.socket) -> bool:
         return True
     finally:
         end.settimeout(5)
+
+
+def _send_often(end: socket.socket, data: bytes, count: int) -> None:
+    for _ in range(count):
+        end.sendall(data)
 
 
 def _nothing_accepted(listener: socket.socket) -> bool:
@@ -255,7 +261,7 @@ def test_tls_passes_through_unread(tmp_path: Path) -> None:
         tap.settle()
         [conversation] = tap.conversations
         assert (conversation.kind, conversation.frames, conversation.requests) == ("tls", [], [])
-        seen = b"".join(event.data for event in conversation.events if hasattr(event, "data"))
+        seen = b"".join(event.data for event in conversation.events if isinstance(event, TapBytes))
         assert b"the secret word" not in seen
         assert b"websocket" not in seen.lower()
         assert len(seen) == conversation.bytes_up + conversation.bytes_down > 1_000
@@ -294,7 +300,7 @@ def test_memory_of_a_tap_is_bounded(size: int, count: int, listener: socket.sock
         gc.collect()
         tracemalloc.start()
         try:
-            sender = threading.Thread(target=lambda: [ends.server.sendall(frame) for _ in range(count)], daemon=True)
+            sender = threading.Thread(target=_send_often, args=(ends.server, frame, count), daemon=True)
             sender.start()
             left = len(frame) * count
             while left > 0:
