@@ -22,6 +22,7 @@ __all__ = ["Proxy"]
 STOP_DEADLINE = 1.0  # seconds for the thread to end
 DEADLINE = 3.0  # seconds for the thread to do what another one asks for
 BACKLOG = 1_024  # connections that may wait to be accepted
+PASSES, ROUNDS = 8, 100  # of the loop, without and with something to read, that read_on() gives it
 RETRY = 0.05  # seconds until a failed accept is tried again
 
 
@@ -38,6 +39,7 @@ class Proxy:
         self._addresses = addresses
         self._opened = opened
         self._changed = changed
+        self._activity = 0
         self._faults: dict[Direction, Fault] = {"client": Fault(), "server": Fault()}
         self._links: dict[Link, asyncio.Task[None]] = {}
         self._listener = socket.create_server((HOST, 0), backlog=BACKLOG)
@@ -71,9 +73,8 @@ class Proxy:
             raise StopError(f"the tap on port {self.port} does not stop, its thread is busy; restart the kernel")
 
     def read_on(self) -> None:
-        """Return when everything that had arrived before is recorded."""
-        # one pass of the loop finds what has arrived, the next reads it, a third finds the end behind it
-        self._call(lambda: self._passes(4))
+        """Return when everything that had arrived before is recorded, new connections included."""
+        self._call(self._read_on)
 
     def change(self, direction: Direction | None, text: str, **changes: Any) -> None:
         """Set fields of the faults of one direction, or of both, before anything else passes."""
@@ -125,15 +126,24 @@ class Proxy:
         conversation = self._opened()
         if any(fault.cut for fault in self._faults.values()):
             conversation.note(Note("fault", CUT))
-        link = Link(client, self._addresses, self._faults, conversation, self._changed)
+        link = Link(client, self._addresses, self._faults, conversation, self._noticed)
         task = self._loop.create_task(link.run())
         self._links[link] = task
         task.add_done_callback(lambda _: self._links.pop(link))
-        self._changed()
+        self._noticed()
 
-    async def _passes(self, count: int) -> None:
-        for _ in range(count):
-            await asyncio.sleep(0)
+    async def _read_on(self) -> None:
+        for _ in range(ROUNDS):
+            before = self._activity
+            # it takes a pass of the loop each to find a connection, to accept it, to start its pumps, to read
+            for _ in range(PASSES):
+                await asyncio.sleep(0)
+            if self._activity == before:
+                return
+
+    def _noticed(self) -> None:
+        self._activity += 1
+        self._changed()
 
     async def _change(self, direction: Direction | None, text: str, changes: dict[str, Any]) -> None:
         for side, fault in self._faults.items():

@@ -145,6 +145,16 @@ def test_question_is_recorded_before_its_answer_arrives() -> None:
             assert len(tap.frames) == 2 * count
 
 
+def test_settle_reads_what_was_sent_before_it(ends: _Ends) -> None:
+    """After settle() everything that a client has sent is recorded, that of a new connection as well."""
+    ends.client.sendall(b"x" * 100_000)
+    with socket.create_connection((HOST, ends.tap.port), timeout=5) as other:
+        other.sendall(b"hi")
+        ends.tap.cut()
+        ends.tap.settle()
+        assert [one.bytes_up for one in ends.tap.conversations] == [100_000, 2]
+
+
 def test_half_closed_connection_still_carries_the_answer(ends: _Ends) -> None:
     """A client that has finished sending gets what the server sends afterwards."""
     ends.client.sendall(b"question")
