@@ -63,7 +63,7 @@ class Conversation:
                 found.append(Exchange(item))
             elif isinstance(item, TapResponse):
                 for exchange in found:
-                    if exchange.response is None or exchange.response.status == 100:
+                    if exchange.response is None or not exchange.response.final:
                         exchange.response = item
                         break
         return found
@@ -81,7 +81,7 @@ class Conversation:
     @property
     def response(self) -> TapResponse | None:
         """The response to the first request: 101 where the handshake succeeded."""
-        return next((exchange.response for exchange in self.exchanges), None)
+        return next((item for item in self.events if isinstance(item, TapResponse) and item.final), None)
 
     # how much, and how it ended
 

@@ -45,6 +45,11 @@ class TapResponse:
     held: bool = field(default=False, repr=False)
     direction: Direction = field(default="server", init=False, repr=False)
 
+    @property
+    def final(self) -> bool:
+        """Whether this is the answer, and not a 100 Continue before it."""
+        return self.status == 101 or self.status >= 200
+
 
 @dataclass(slots=True)
 class Exchange:

@@ -49,8 +49,9 @@ class _Over(Exception):  # noqa: N818 - the way out of the task group, no error
 class Link:
     """A client's connection and the one made for it to the target.
 
-    Nothing is buffered beyond one chunk: when the receiver does not read, the sender is not
-    read either, so that backpressure passes through as if the tap were not there.
+    Nothing is buffered beyond one chunk, but what a cut holds back: when the receiver does not
+    read, the sender is not read either, so that backpressure passes through as if the tap were
+    not there.
     """
 
     def __init__(
@@ -133,7 +134,7 @@ class Link:
         source = self._sockets[sender]
         waiting = bytearray()
         ended = False
-        while True:
+        while self._forced is None:
             fault = self._faults[sender]
             sink = None if fault.cut else self._sockets.get(receiver)
             if waiting and sink is not None:
@@ -148,6 +149,7 @@ class Link:
                 await self._until()
             else:
                 ended = await self._read(sender, source, waiting, fault)
+        raise self._forced
 
     async def _read(self, sender: Direction, source: socket.socket, waiting: bytearray, fault: Fault) -> bool:
         """Read once, or wait until there is something to read; whether the sender has closed."""
@@ -180,7 +182,9 @@ class Link:
             self._note(Note("reset", f"the {receiver} is gone", receiver))
             raise _Over("reset", rst=True) from None
         del waiting[:sent]
-        if fault.rate is not None:
+        if fault.rate is None:
+            await asyncio.sleep(0)  # a flood in one direction must leave the loop to the others
+        else:
             await self._until(timeout=sent / fault.rate)
 
     async def _until(

@@ -186,7 +186,8 @@ class _Teller:
             yield Row("bad", note.text)
         elif note.kind == "reset" and not self._over:
             self._over = True
-            yield Row("bad", "TCP reset (RST)", note.direction, label="" if note.direction else "by the tap, both ways")
+            label = "" if note.direction else "by the tap, both ways"
+            yield Row("bad", "TCP reset (RST)", note.direction, label, lost=note.held)
         elif note.kind == "end" and not self._over:
             yield from self._ended(note)
 

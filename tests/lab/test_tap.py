@@ -97,6 +97,18 @@ def _send_often(end: socket.socket, data: bytes, count: int) -> None:
         end.sendall(data)
 
 
+def _send_until(end: socket.socket, stop: threading.Event) -> None:
+    with suppress(OSError):
+        while not stop.is_set():
+            end.sendall(b"x" * 65_536)
+
+
+def _read_to_the_end(end: socket.socket) -> None:
+    with suppress(OSError):
+        while end.recv(1 << 20):
+            pass
+
+
 def _nothing_accepted(listener: socket.socket) -> bool:
     listener.setblocking(False)
     try:
@@ -275,6 +287,35 @@ def test_tls_passes_through_unread(tmp_path: Path) -> None:
         assert b"the secret word" not in seen
         assert b"websocket" not in seen.lower()
         assert len(seen) == conversation.bytes_up + conversation.bytes_down > 1_000
+
+
+def test_flood_in_one_connection_leaves_the_tap_to_the_others(listener: socket.socket) -> None:
+    """While one connection carries as much as it can, another one is served and the tap can be told to act."""
+    with Tap(listener.getsockname(), limit=1_000) as tap:
+        flood, other = _Ends(tap, listener), _Ends(tap, listener)
+        stop = threading.Event()
+        threads = [
+            threading.Thread(target=_send_until, args=(flood.server, stop), daemon=True),
+            threading.Thread(target=_read_to_the_end, args=(flood.client,), daemon=True),
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(20):
+                other.client.sendall(b"ping")
+                assert _exactly(other.server, 4) == b"ping"
+            tap.stall("server")
+            before = tap.bytes_down
+            tap.settle()
+            assert tap.bytes_down == before > 0
+            tap.reset()
+        finally:
+            stop.set()
+            flood.close()
+            other.close()
+        for thread in threads:
+            thread.join(5)
+            assert not thread.is_alive()
 
 
 # memory
