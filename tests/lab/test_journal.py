@@ -54,7 +54,12 @@ def test_journal_says_which_rows_arrived_when_some_are_missing() -> None:
 def test_journal_takes_rows_from_many_threads() -> None:
     """No row is lost when many threads record at once."""
     journal = Journal()
-    threads = [threading.Thread(target=lambda: [journal.record("x") for _ in range(200)]) for _ in range(10)]
+
+    def record() -> None:
+        for _ in range(200):
+            journal.record("x")
+
+    threads = [threading.Thread(target=record) for _ in range(10)]
     for thread in threads:
         thread.start()
     assert len(journal.wait(2000)) == 2000
