@@ -106,14 +106,18 @@ class Conversation:
         """
         await self.send_text(message.encode())
 
-    async def send_text(self, text: str) -> None:
-        """Send a message that has been encoded already, once for many connections; otherwise like `send`."""
+    async def send_text(self, text: str, *, give_way: bool = True) -> None:
+        """Send a message that has been encoded already, once for many connections; otherwise like `send`.
+
+        A send that finds room does not wait at all. A callback that sends in a loop would keep the
+        server from everything else, a client's goodbye included, so each send lets the others run
+        once. `give_way` False leaves that out, for a batch whose length is bounded.
+        """
         try:
             async with asyncio.timeout(self._send_timeout):
                 await self.websocket.send_text(text)
-                # a send that finds room does not wait at all: without this, a callback that sends
-                # in a loop would keep the server from everything else, a client's goodbye included
-                await asyncio.sleep(0)
+                if give_way:
+                    await asyncio.sleep(0)
         except TimeoutError:
             reason = f"nothing was read for {self._send_timeout:g} s"
             raise WebSocketException(CloseCode.TOO_SLOW, reason) from None

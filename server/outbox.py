@@ -13,6 +13,8 @@ from .messages import CloseCode
 
 __all__ = ["Outbox"]
 
+AHEAD = 16  # times its bounds that an outbox takes before its writer has had a turn: no fault of the peer
+
 
 class Outbox:
     """The messages that wait for one connection, and the writer that sends them.
@@ -21,7 +23,8 @@ class Outbox:
     outbox and is closed with 4008, and nobody else notices. Use `write` as the `writer` of `converse`.
 
     A larger outbox forgives longer pauses of a phone in a tunnel, and costs its bytes for each slow
-    connection. While the peer keeps up the outbox is empty.
+    connection. While the peer keeps up, each turn of the writer empties the outbox. What is put in
+    between is not held against the peer, until it is 16 times as much.
     """
 
     def __init__(self, *, messages: int = 256, size: int = 1 << 20) -> None:
@@ -33,6 +36,7 @@ class Outbox:
         self._filled = asyncio.Event()
         self._goodbye: WebSocketException | None = None
         self._writer: asyncio.Task[Any] | None = None
+        self._blocked = False  # the writer waits for the peer
 
     def __len__(self) -> int:
         return len(self._texts)
@@ -43,7 +47,8 @@ class Outbox:
             return
         self._texts.append(text)
         self._bytes += _size(text)
-        if len(self._texts) > self._most_messages or self._bytes > self._most_bytes:
+        times = 1 if self._blocked else AHEAD
+        if len(self._texts) > times * self._most_messages or self._bytes > times * self._most_bytes:
             self.end(CloseCode.TOO_SLOW, f"{len(self._texts)} messages of {self._bytes} bytes wait; read faster")
             return
         self._filled.set()
@@ -83,7 +88,10 @@ class Outbox:
             while self._texts:
                 text = self._texts.popleft()
                 self._bytes -= _size(text)
-                await talk.send_text(text)
+                # while the peer keeps up this does not wait, and nobody ever sees it set
+                self._blocked = True
+                await talk.send_text(text, give_way=False)
+                self._blocked = False
 
 
 def _size(text: str) -> int:
