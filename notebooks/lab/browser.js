@@ -8,7 +8,7 @@
 
 const ROWS_KEPT = 200;
 const TEXT_SHOWN = 2_000; // characters of one message that are shown and reported
-const PROBE_DEADLINE = 2_000; // ms
+const PROBE_DEADLINE = 5_000; // ms; a closed port answers at once, a busy machine does not
 const FLUSH_AFTER = 30; // ms; one update of the page and one report to Python for all events in between
 const QUEUE_LENGTH = 100; // texts that Python sends before the socket is open
 const FINAL = [1000, 4001, 4002, 4003, 4004]; // close codes after which another attempt would change nothing

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from . import chromium
 from .jupyter import JupyterLab
 from .notebook import LabPage
+
+expect.set_options(timeout=15_000)
 
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 FLAGS = [
@@ -46,7 +48,9 @@ def labs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Jupyter
         yield {name: lab.wait() for name, lab in labs.items()}
     finally:
         for lab in labs.values():
-            lab.stop()
+            lab.end()
+        for lab in labs.values():
+            lab.wait_for_end()
 
 
 def _page(browser: Browser, lab: JupyterLab, host: str) -> Iterator[LabPage]:

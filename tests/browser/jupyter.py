@@ -81,9 +81,12 @@ class JupyterLab:
         nbformat.write(notebook, self.root / name)
         return name
 
-    def stop(self) -> None:
-        """End it and its kernels."""
+    def end(self) -> None:
+        """Ask it to end, with its kernels."""
         self._process.terminate()
+
+    def wait_for_end(self) -> None:
+        """Return when it has ended, by force after 10 s."""
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:

@@ -10,6 +10,8 @@ from playwright.sync_api import expect
 
 from .notebook import LabPage, Notebook, Pane
 
+pytestmark = pytest.mark.timeout(180)  # JupyterLab starts within the first test
+
 SERVE = """
 from queue import Queue
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect

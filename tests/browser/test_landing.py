@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import Browser, expect
 
 from .conftest import SCREENSHOTS
 from .jupyter import JupyterLab
 from .notebook import LabPage
+
+pytestmark = pytest.mark.timeout(180)  # JupyterLab starts within the first test
 
 
 def test_lab_opens_with_the_map_of_the_course_whose_links_open_lessons(

@@ -13,6 +13,8 @@ from playwright.sync_api import expect
 from .jupyter import NOTEBOOKS
 from .notebook import LabPage, Notebook, Pane
 
+pytestmark = pytest.mark.timeout(180)  # JupyterLab starts within the first test
+
 LESSONS = sorted(path.name for path in NOTEBOOKS.glob("[0-9]*.ipynb"))
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 RESTART = """
@@ -42,6 +44,12 @@ def tagged(cells: Cells, tag: str) -> list[int]:
 def client_cell(cells: Cells) -> int:
     """Where the lesson's browser client is shown."""
     return next(i for i, cell in enumerate(cells) if cell["cell_type"] == "code" and "BrowserClient(" in cell["source"])
+
+
+def servers(cells: Cells, index: int) -> list[int]:
+    """Where the servers are started that this cell's clients connect to; the lesson's last cell has stopped them."""
+    names = "|".join(re.findall(r"BrowserClient\((\w+)", cells[index]["source"]))
+    return [i for i in range(index) if re.search(rf"^({names}) = serve\(", cells[i]["source"], re.MULTILINE)]
 
 
 def printed(cell: dict[str, Any]) -> dict[str, str]:
@@ -115,8 +123,9 @@ def test_exercises_are_checked(lesson: Notebook) -> None:
 
 def test_a_reader_uses_the_browser_client(lesson: Notebook) -> None:
     """Connected directly: an answer, a close with code and reason, and a new connection after a restart."""
-    index = client_cell(lesson.cells())
-    lesson.run_to(index)
+    cells = lesson.cells()
+    index = client_cell(cells)
+    lesson.run(*servers(cells, index), index)
     pane = lesson.output(index).get_by_role("group", name="WebSocket client").first
     converse(Pane(pane), 'code 3000, reason "seen enough"')
     lesson.screenshot("browser")
