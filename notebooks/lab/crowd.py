@@ -29,8 +29,9 @@ from .trial_client import Closed
 
 __all__ = ["Crowd", "CrowdStatistics"]
 
-START_DEADLINE = 5.0  # seconds until all clients must be connected
-STOP_DEADLINE = 0.8  # seconds for all closing handshakes together
+START_DEADLINE = 5.0  # seconds until all clients must be connected, and 1 s more for every 50
+STOP_DEADLINE = 0.6  # seconds for all closing handshakes together, then connections are cut
+JOIN_DEADLINE = 3.0  # seconds until the thread is given up, which only a very busy machine needs
 AT_ONCE = 50  # handshakes that are under way at the same time, below a server's usual backlog
 SMALL_BUFFER = 4_096  # bytes that the system receives for a slow or silent client before it makes the server wait
 ETHERNET_SEGMENT = 1_460  # bytes of one TCP segment on most networks
@@ -104,14 +105,15 @@ class Crowd:
 
         Raises:
             RuntimeError: a client could not connect, or the limit of file descriptors is too low.
-            TimeoutError: not all were connected within 5 s.
+            TimeoutError: not all were connected in time.
         """
         stop_earlier_run()
         allow_descriptors(2 * self.n)  # this process may hold the server's end as well
+        deadline = START_DEADLINE + self.n / AT_ONCE
         self._thread.start()
         enter(self)
         try:
-            self.wait(lambda crowd: crowd._failure or crowd.statistics().connected == crowd.n, START_DEADLINE)
+            self.wait(lambda crowd: crowd._failure or crowd.statistics().connected == crowd.n, deadline)
             if self._failure is not None:
                 raise RuntimeError(self._failure)
         except BaseException:
@@ -123,7 +125,7 @@ class Crowd:
         """Close every connection, the silent ones without a word, and end the thread; within 1 s."""
         with suppress(RuntimeError):  # the loop has closed: it was stopped before
             self._loop.call_soon_threadsafe(self._main.cancel)
-        self._thread.join(STOP_DEADLINE + 0.2)
+        self._thread.join(JOIN_DEADLINE)
         discard(self)
         if self._thread.is_alive():
             raise StopError(f"the crowd of {self.n} does not stop; its thread is stuck")
@@ -208,6 +210,9 @@ class Crowd:
         finally:
             for client in clients:
                 client.cancel()
+            _, late = await asyncio.wait(clients, timeout=STOP_DEADLINE)
+            for connection in self._connections.values() if late else ():
+                connection.transport.abort()
             await asyncio.wait(clients, timeout=STOP_DEADLINE)
 
     async def _client(self, i: int, door: asyncio.Semaphore) -> None:

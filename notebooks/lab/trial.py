@@ -28,8 +28,9 @@ from websockets.sync.client import ClientConnection, connect
 from server import BackgroundServer, ServerError, StopError, serve
 
 from .expect import one_line
+from .patience import patiently, remaining
 from .trial_client import TrialClient
-from .verdict import NotYet, reason_of, refuse_stub, remaining, stop_thread
+from .verdict import NotYet, reason_of, refuse_stub, stop_thread
 
 __all__ = ["Answer", "Trial"]
 
@@ -60,6 +61,7 @@ class Trial:
         self._changed = threading.Condition()
         self._running = 0
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._error: Exception | None = None
 
     def __enter__(self) -> Self:
         try:
@@ -85,7 +87,11 @@ class Trial:
             return True
         answered = threading.Event()
         self._loop.call_soon_threadsafe(answered.set)
-        return answered.wait(max(0.2, remaining()))
+        try:
+            patiently(lambda seconds: _wait(answered, max(0.2, seconds)))
+        except TimeoutError:
+            return False
+        return True
 
     def _stop_late(self) -> None:
         with suppress(StopError):
@@ -101,6 +107,9 @@ class Trial:
         self._count(1)
         try:
             await self._app(scope, receive, send)
+        except Exception as error:
+            self._error = error
+            raise
         finally:
             self._count(-1)
 
@@ -142,10 +151,14 @@ class Trial:
 
     def _connect(self, path: str | None, options: dict[str, Any]) -> ClientConnection:
         url = self.server.url(path or self.path)
-        connecting: AbstractContextManager[ClientConnection] = connect(
-            url, open_timeout=remaining(), **(OPTIONS | options)
-        )
-        return self._clients.enter_context(connecting)
+
+        def attempt(seconds: float) -> ClientConnection:
+            connecting: AbstractContextManager[ClientConnection] = connect(
+                url, open_timeout=seconds, **(OPTIONS | options)
+            )
+            return self._clients.enter_context(connecting)
+
+        return patiently(attempt)
 
     def _refuse_refusal(self, status: int) -> NoReturn:
         why = self.failure() or f"{self.name} never called `await websocket.accept()`"
@@ -153,11 +166,10 @@ class Trial:
 
     def failure(self) -> str | None:
         """The last exception that the handler raised, in one line, or None."""
-        for record in reversed(self.server.log):
-            if record.exc_info and (error := record.exc_info[1]) is not None:
-                refuse_stub(self.handler, error)
-                return f"{self.name} raised {reason_of(error, self.handler)}"
-        return None
+        if self._error is None:
+            return None
+        refuse_stub(self.handler, self._error)
+        return f"{self.name} raised {reason_of(self._error, self.handler)}"
 
     def wait_ended(self) -> None:
         """Wait until no handler runs and no task that one started is left.
@@ -165,15 +177,21 @@ class Trial:
         Raises:
             NotYet: something still runs when the check's time is over; the message names it.
         """
-        with self._changed:
-            ended = self._changed.wait_for(lambda: self._running == 0, remaining())
-        if not ended:
-            raise NotYet(f"the client left, but {self.name} still runs; keep a receiver waiting so that it notices")
-        patience = time.monotonic() + min(0.4, remaining())
-        while (left := self._tasks()) and time.monotonic() < patience:
-            time.sleep(0.005)  # a cancelled task ends in the loop's next pass
+        try:
+            patiently(self._wait_for_handlers)
+        except TimeoutError:
+            raise NotYet(
+                f"the client left, but {self.name} still runs; keep a receiver waiting so that it notices"
+            ) from None
+        while (left := self._tasks()) and remaining():
+            time.sleep(0.01)  # a task that was cancelled and not awaited needs a moment
         if left:
             raise NotYet(f"the client left, but the task {left[0]} still runs; cancel and await it in a `finally`")
+
+    def _wait_for_handlers(self, seconds: float) -> None:
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._running == 0, seconds):
+                raise TimeoutError
 
     def _tasks(self) -> list[str]:
         """The names of the coroutines that tasks of the reader still run."""
@@ -184,6 +202,11 @@ class Trial:
             if code is not None and not code.co_filename.startswith(_MACHINERY):
                 left.append(code.co_name)
         return sorted(left)
+
+
+def _wait(event: threading.Event, seconds: float) -> None:
+    if not event.wait(seconds):
+        raise TimeoutError
 
 
 def _app_of(handler: Any, name: str, path: str) -> FastAPI:

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, Self
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
-from .verdict import NotYet, remaining, shown
+from .patience import patiently, remaining
+from .verdict import NotYet, shown
 
 __all__ = ["Closed", "TrialClient"]
 
@@ -53,7 +54,7 @@ class TrialClient:
     def receive(self, expected: str = "an answer") -> str | bytes:
         """The next message; `expected` says in words what the check waits for."""
         try:
-            return self.connection.recv(timeout=remaining())
+            return patiently(lambda seconds: self.connection.recv(timeout=seconds))
         except TimeoutError:
             raise NotYet(f"{self._so_far}, got nothing, expected {expected}") from None
         except ConnectionClosed:
@@ -89,8 +90,8 @@ class TrialClient:
             NotYet: the connection is still open when the check's time is over.
         """
         try:
-            while remaining() > 0:
-                self.connection.recv(timeout=remaining())
+            while remaining():
+                patiently(lambda seconds: self.connection.recv(timeout=seconds))
         except ConnectionClosed as end:
             return Closed(end.rcvd.code, end.rcvd.reason) if end.rcvd else Closed(1006, "")
         except TimeoutError:

@@ -13,24 +13,20 @@ import functools
 import inspect
 import linecache
 import threading
-import time
 import traceback
 from collections.abc import Callable
-from contextvars import ContextVar
 from dataclasses import dataclass
 from types import CodeType
 from typing import Any, ParamSpec
 
 from .expect import one_line
+from .patience import BUDGET, limited, patiently
 
-__all__ = ["NotYet", "Verdict", "judged", "reason_of", "refuse_stub", "remaining", "result_of", "shown", "stop_thread"]
+__all__ = ["NotYet", "Verdict", "judged", "reason_of", "refuse_stub", "result_of", "shown", "stop_thread"]
 
 P = ParamSpec("P")
 
-BUDGET = 1.0  # seconds that all waits of one check share; ending its server may take 0.9 s more
 LONGEST = 70  # characters of a value that are shown
-
-_deadline: ContextVar[float] = ContextVar("deadline")
 
 
 @dataclass(frozen=True)
@@ -63,25 +59,18 @@ def judged(passed: str) -> Callable[[Callable[P, None]], Callable[P, Verdict]]:
     def decorate(body: Callable[P, None]) -> Callable[P, Verdict]:
         @functools.wraps(body)
         def check(*args: P.args, **kwargs: P.kwargs) -> Verdict:
-            token = _deadline.set(time.monotonic() + BUDGET)
-            try:
-                body(*args, **kwargs)
-            except NotYet as missing:
-                return Verdict(False, str(missing))
-            except Exception as error:
-                return Verdict(False, f"the answer could not be judged, the check met {reason_of(error)}")
-            finally:
-                _deadline.reset(token)
+            with limited():
+                try:
+                    body(*args, **kwargs)
+                except NotYet as missing:
+                    return Verdict(False, str(missing))
+                except Exception as error:
+                    return Verdict(False, f"the answer could not be judged, the check met {reason_of(error)}")
             return Verdict(True, passed)
 
         return check
 
     return decorate
-
-
-def remaining() -> float:
-    """Seconds that the running check may still wait."""
-    return max(0.0, _deadline.get(time.monotonic() + BUDGET) - time.monotonic())
 
 
 def result_of(function: Callable[..., Any], *args: Any) -> Any:
@@ -103,10 +92,11 @@ def result_of(function: Callable[..., Any], *args: Any) -> Any:
 
     thread = threading.Thread(target=run, name="verdict", daemon=True)
     thread.start()
-    thread.join(remaining())
-    if thread.is_alive():
+    try:
+        patiently(lambda seconds: _join(thread, seconds))
+    except TimeoutError:
         stop_thread(thread)
-        raise NotYet(f"{call} did not return within {BUDGET:g} s; does a loop in it never end?")
+        raise NotYet(f"{call} did not return within {BUDGET:g} s; does a loop in it never end?") from None
     if failure:
         refuse_stub(function, failure[0])
         raise NotYet(f"{call} raised {reason_of(failure[0], function)}")
@@ -114,6 +104,12 @@ def result_of(function: Callable[..., Any], *args: Any) -> Any:
         outcome[0].close()
         raise NotYet(f"{call} returned a coroutine; write it with `def` instead of `async def`")
     return outcome[0]
+
+
+def _join(thread: threading.Thread, seconds: float) -> None:
+    thread.join(seconds)
+    if thread.is_alive():
+        raise TimeoutError
 
 
 def refuse_stub(function: Any, error: BaseException | None = None) -> None:

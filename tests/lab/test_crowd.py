@@ -32,12 +32,9 @@ def _chat(server_side: list[WebSocket]) -> FastAPI:
 
 
 def test_crowd_receives_what_the_server_sends_to_everyone() -> None:
-    """One message of one client reaches each of 300, all of them connected in time."""
+    """One message of one client reaches each of 300."""
     with serve(_chat([])) as server:
-        start = time.monotonic()
         with Crowd(server.url("/ws"), 300) as crowd:
-            # 0.3 s on a quiet machine, 2 s at most
-            assert time.monotonic() - start < 5
             crowd.send(7, "hi")
             crowd.wait(lambda crowd: crowd.statistics().least == 1)
             assert crowd.received == [["hi"]] * 300

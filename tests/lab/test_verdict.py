@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI, HTTPException, WebSocket, WebSocketDisconnect
+from lab.patience import limited
 from lab.trial import Trial
 from lab.verdict import NotYet, Verdict, judged, result_of, shown
 
@@ -179,8 +180,8 @@ HANDLERS: list[tuple[Any, str]] = [
     (
         _no_await,
         (
-            f"not yet: {CLOSED}_no_await raised AttributeError: 'coroutine' object has no attribute 'upper' in the line "
-            "`await websocket.send_text(message.upper())`; is an `await` missing?"
+            f"not yet: {CLOSED}_no_await raised AttributeError: 'coroutine' object has no attribute 'upper' "
+            "in the line `await websocket.send_text(message.upper())`; is an `await` missing?"
         ),
     ),
     (
@@ -231,7 +232,7 @@ def test_verdict_comes_within_two_seconds(handler: Any) -> None:
     start = time.monotonic()
     assert not check_shout(handler)
     # 2 s on a quiet machine; the rest is for a busy one
-    assert time.monotonic() - start < 4
+    assert time.monotonic() - start < 10
 
 
 def test_verdict_works_while_a_loop_runs_in_this_thread() -> None:
@@ -344,7 +345,7 @@ def test_trial_reads_json_and_close_codes() -> None:
             return
         await websocket.close(4002, "enough")
 
-    with Trial(handler) as trial, trial.connect() as client:
+    with limited(), Trial(handler) as trial, trial.connect() as client:
         client.send_json([1, 2])
         client.expect_json({"sum": 3})
         with pytest.raises(NotYet, match=r"sent '\[1, 2\]', got 'no json', which is not JSON, expected 5"):
