@@ -1,10 +1,10 @@
-"""The end of a connection, read from the client's side."""
+"""What a client sees: a message, the end of its connection, or nothing in time."""
 
 from __future__ import annotations
 
 import pytest
 from fastapi import FastAPI, WebSocket
-from lab.ending import end_of
+from lab.fate import end_of, fate
 from websockets.sync.client import connect
 
 from server import serve
@@ -48,3 +48,16 @@ def test_open_connection_is_told() -> None:
         client.send("hi")
         with pytest.raises(TimeoutError, match=r"still open after 0\.1 s"):
             end_of(client, timeout=0.1)
+
+
+def test_fate_is_the_message_or_else_the_code() -> None:
+    """First the message that came, then the code of the end."""
+    with serve(app) as server, connect(server.url("/close/4001")) as client:
+        assert fate(client) == "something"
+        assert fate(client) == 4001
+
+
+def test_fate_that_does_not_come_is_told() -> None:
+    """A silent open connection gives a TimeoutError."""
+    with serve(app) as server, connect(server.url("/stay")) as client, pytest.raises(TimeoutError):
+        fate(client, timeout=0.05)
