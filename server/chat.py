@@ -19,7 +19,7 @@ from .outbox import Outbox
 from .settings import Settings
 from .tickets import Session
 
-__all__ = ["Chat", "MayJoin", "everybody"]
+__all__ = ["Chat", "MayJoin", "everybody", "expiring"]
 
 MayJoin = Callable[[str, str], Awaitable[bool] | bool]
 """Takes a user and the name of a room, and says whether that user may come in."""
@@ -55,7 +55,7 @@ class Chat:
         outbox = Outbox(messages=self._settings.outbox_messages, size=self._settings.outbox_bytes)
         try:
             async with self._manager.register(session.user, device, outbox) as connection:
-                with _expiring(session, connection):
+                with expiring(session, connection):
                     connection.send(Welcome(user=session.user, device=device))
                     await self._talk(websocket, connection, outbox)
         except FullError:
@@ -124,7 +124,7 @@ class Chat:
 
 
 @contextmanager
-def _expiring(session: Session, connection: Connection) -> Iterator[None]:
+def expiring(session: Session, connection: Connection) -> Iterator[None]:
     """End the connection with 4001 when its session ends; the timer goes with the block."""
     seconds = max(0.0, session.expires - time.time())
     reason = "the session has expired, log in again"

@@ -19,6 +19,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="CHAT_",
         frozen=True,
+        allow_inf_nan=False,
         hide_input_in_errors=True,  # a key that is too short is still nobody's business
         use_attribute_docstrings=True,
     )

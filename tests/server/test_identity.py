@@ -1,0 +1,213 @@
+"""Who are you: every way to prove it, over HTTP and at the door of the WebSocket, and every way not to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from websockets.exceptions import ConnectionClosedError, InvalidStatus
+from websockets.sync.client import connect
+
+from server import BackgroundServer, StartError
+from server.app import create_app
+from server.identity import COOKIE
+from server.settings import Settings
+from server.tickets import issue_session
+from tests.server.people import DEADLINE, KEY, chat
+
+ANA = issue_session("ana", key=KEY, seconds=60)
+BEARER = {"Authorization": f"Bearer {ANA}"}
+PAGE = "https://app.example"
+STRANGER = "https://evil.example"
+
+
+@pytest.fixture
+def server() -> Iterator[BackgroundServer]:
+    """The chat with the demo login, open to the pages of one other origin."""
+    with chat(demo_login=True, origins=(PAGE,)) as room:
+        yield room.server
+
+
+@pytest.fixture
+def http(server: BackgroundServer) -> Iterator[httpx.Client]:
+    """A client that keeps cookies, as a browser does."""
+    with httpx.Client(base_url=server.http(), timeout=DEADLINE, trust_env=False) as client:
+        yield client
+
+
+def knock(server: BackgroundServer, path: str = "/ws", **options: Any) -> str:
+    """What a client reads: its name in the welcome, or how it was refused."""
+    try:
+        with connect(server.url(path), proxy=None, open_timeout=DEADLINE, **options) as websocket:
+            return str(websocket.recv(timeout=DEADLINE))
+    except InvalidStatus as refused:
+        return f"HTTP {refused.response.status_code}"
+    except ConnectionClosedError as closed:
+        return f"closed {closed.rcvd.code}" if closed.rcvd else "closed 1006"
+
+
+def own(server: BackgroundServer) -> str:
+    """The origin of the server's own pages."""
+    return server.http("")[:-1]
+
+
+WELCOME = '{"type":"welcome","user":"ana","device":""}'
+
+# the key
+
+
+def test_without_a_key_nothing_starts() -> None:
+    """The message says what is missing and how to give it."""
+    with pytest.raises(StartError, match=r"no key is set.* set CHAT_KEY .* or .* CHAT_DEMO_LOGIN=true"):
+        create_app(Settings())
+
+
+def test_a_demonstration_needs_no_key() -> None:
+    """Its key is made up, and another one each time: sessions of one process are nothing to the next."""
+    with chat(key=None, demo_login=True) as one, chat(key=None, demo_login=True) as other:
+        assert knock(one.server, additional_headers=BEARER) == "HTTP 401"
+        with httpx.Client(base_url=one.server.http(), trust_env=False) as client:
+            client.post("/login", json={"name": "ana"})
+            header = {"Authorization": f"Bearer {client.cookies[COOKIE]}"}
+        assert knock(one.server, additional_headers=header) == WELCOME
+        assert knock(other.server, additional_headers=header) == "HTTP 401"
+
+
+def test_a_mistake_in_the_origins_is_told_at_the_start() -> None:
+    """Not to the first page that wants to connect."""
+    with pytest.raises(ValueError, match=r"'example\.com' is not an origin"):
+        create_app(Settings(key=SecretStr(KEY), origins=("example.com",)))
+
+
+# tickets over HTTP
+
+
+def test_nobody_gets_no_ticket(http: httpx.Client) -> None:
+    """Without credentials, with wrong ones, and with a ticket in place of a session."""
+    ticket = http.post("/ticket", headers=BEARER).json()["ticket"]
+    for headers in ({}, {"Authorization": "Bearer x"}, {"Authorization": f"Bearer {ticket}"}):
+        answer = http.post("/ticket", headers=headers)
+        assert answer.status_code == 401
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_a_bearer_token_gets_a_ticket(server: BackgroundServer, http: httpx.Client) -> None:
+    """The ticket opens one connection, and no second."""
+    answer = http.post("/ticket", headers=BEARER)
+    assert answer.headers["Cache-Control"] == "no-store"
+    ticket = answer.json()
+    assert (ticket["user"], ticket["expires_in"]) == ("ana", 30)
+    assert knock(server, f"/ws?ticket={ticket['ticket']}") == WELCOME
+    assert knock(server, f"/ws?ticket={ticket['ticket']}") == "HTTP 401"
+    assert knock(server, f"/ws?ticket={ticket['ticket']}", origin=own(server)) == "closed 4001"
+
+
+def test_a_foreign_page_burns_no_ticket(server: BackgroundServer, http: httpx.Client) -> None:
+    """The origin is looked at before the ticket."""
+    path = f"/ws?ticket={http.post('/ticket', headers=BEARER).json()['ticket']}"
+    assert knock(server, path, origin=STRANGER) == "closed 4003"
+    assert knock(server, path, origin=PAGE) == WELCOME
+
+
+def test_how_long_a_ticket_is_good_is_a_setting() -> None:
+    """And the client is told."""
+    with chat(ticket_seconds=7) as room:
+        answer = httpx.post(room.server.http("/ticket"), headers=BEARER, trust_env=False)
+    assert answer.json()["expires_in"] == 7
+
+
+# the demo login
+
+
+def test_the_login_is_off_unless_asked_for() -> None:
+    """No setting, no route."""
+    with chat() as room:
+        assert httpx.post(room.server.http("/login"), json={"name": "ana"}, trust_env=False).status_code == 405
+
+
+def test_a_name_is_enough_to_log_in(server: BackgroundServer, http: httpx.Client) -> None:
+    """The cookie is kept from scripts and from other sites, and gets a ticket under this name."""
+    answer = http.post("/login", json={"name": "  Ana Müller "})
+    assert answer.status_code == 204
+    cookie = answer.headers["Set-Cookie"]
+    assert "; HttpOnly" in cookie
+    assert "; SameSite=strict" in cookie
+    assert "Path" not in cookie, "behind a proxy, only the browser knows the folder"
+    assert "Secure" not in cookie, "over plain HTTP a browser would drop it"
+    ticket = http.post("/ticket").json()
+    assert ticket["user"] == "Ana Müller"
+    assert knock(server, f"/ws?ticket={ticket['ticket']}") == WELCOME.replace("ana", "Ana Müller")
+
+
+def test_logging_out_takes_the_cookie_back(http: httpx.Client) -> None:
+    """Then there are no tickets any more."""
+    http.post("/login", json={"name": "ana"})
+    assert http.delete("/login").status_code == 204
+    assert COOKIE not in http.cookies
+    assert http.post("/ticket").status_code == 401
+
+
+@pytest.mark.parametrize("name", ["", " ", "x" * 33, "a\nb", "a\tb", "<b>", "-a", "a\u202eb", None, 7, {"a": 1}])
+def test_a_name_is_a_name(http: httpx.Client, name: Any) -> None:
+    """No control characters, nothing that turns text around, nothing endless."""
+    assert http.post("/login", json={"name": name}).status_code == 422
+    assert COOKIE not in http.cookies
+
+
+@pytest.mark.parametrize("name", ["a", "李小龙", "O'Neil", "J. R. R.", "user_7", "x" * 32])
+def test_many_names_are_names(http: httpx.Client, name: str) -> None:
+    """Whatever the alphabet."""
+    http.post("/login", json={"name": name})
+    assert http.post("/ticket").json()["user"] == name
+
+
+def test_other_sites_cannot_use_the_routes(http: httpx.Client) -> None:
+    """Neither log somebody in or out nor get a ticket; the server's own pages and listed ones can."""
+    http.post("/login", json={"name": "ana"})
+    for origin, status in [(STRANGER, 403), ("null", 403), (PAGE, 200), (str(http.base_url).rstrip("/"), 200)]:
+        assert http.post("/ticket", headers={"Origin": origin}).status_code == status
+    assert http.post("/login", json={"name": "ben"}, headers={"Origin": STRANGER}).status_code == 403
+    assert http.delete("/login", headers={"Origin": STRANGER}).status_code == 403
+    assert http.post("/ticket").json()["user"] == "ana"
+
+
+def test_a_form_of_another_site_cannot_log_somebody_in(http: httpx.Client) -> None:
+    """A form can send text, but not JSON, without asking first."""
+    answer = http.post("/login", content='{"name":"ben"}', headers={"Content-Type": "text/plain"})
+    assert answer.status_code == 422
+
+
+# the door of the WebSocket
+
+
+def test_a_program_shows_its_token_in_a_header(server: BackgroundServer) -> None:
+    """It needs no ticket."""
+    assert knock(server, additional_headers=BEARER) == WELCOME
+    assert knock(server, additional_headers={"Authorization": "Bearer x"}) == "HTTP 401"
+    assert knock(server) == "HTTP 401"
+
+
+def test_a_session_stands_in_no_address(server: BackgroundServer) -> None:
+    """It is good for hours, and addresses end up in logs."""
+    assert knock(server, f"/ws?ticket={ANA}") == "HTTP 401"
+
+
+def test_a_ticket_is_no_session(server: BackgroundServer, http: httpx.Client) -> None:
+    """In a header or in the cookie it proves nothing, and with a header beside it the ticket is not looked at."""
+    ticket = http.post("/ticket", headers=BEARER).json()["ticket"]
+    assert knock(server, additional_headers={"Authorization": f"Bearer {ticket}"}) == "HTTP 401"
+    assert knock(server, origin=own(server), additional_headers={"Cookie": f"{COOKIE}={ticket}"}) == "closed 4001"
+    assert knock(server, f"/ws?ticket={ticket}", additional_headers={"Authorization": "Bearer x"}) == "HTTP 401"
+    assert knock(server, f"/ws?ticket={ticket}") == WELCOME
+
+
+def test_a_cookie_counts_only_with_an_origin(server: BackgroundServer) -> None:
+    """A browser sends it whoever wrote the page: another site's page with your cookie is refused."""
+    cookie = {"Cookie": f"{COOKIE}={ANA}"}
+    assert knock(server, origin=own(server), additional_headers=cookie) == WELCOME
+    assert knock(server, origin=PAGE, additional_headers=cookie) == WELCOME
+    assert knock(server, origin=STRANGER, additional_headers=cookie) == "closed 4003"
+    assert knock(server, additional_headers=cookie) == "HTTP 401"
