@@ -109,10 +109,10 @@ class Handshake:
             _log.info("refused a page of origin %s", ", ".join(map(repr, headers)))
             await self._refuse(websocket, 403, CloseCode.FORBIDDEN, "pages of this origin may not connect")
         user = await self._user(websocket) if self.verify else None
-        if self.verify and user is None:
+        if self.verify and not user:  # also an empty name, or the False of a careless `verify`
             await self._refuse(websocket, 401, CloseCode.AUTH_REQUIRED, "credentials are missing, wrong or expired")
         subprotocol = self._subprotocol(websocket)
-        if subprotocol is None and self.subprotocols and websocket["subprotocols"]:
+        if subprotocol is None and self.subprotocols and websocket.get("subprotocols", ()):
             known = ", ".join(self.subprotocols)[:80]  # a close reason has room for 123 bytes
             await self._refuse(websocket, 400, CloseCode.PROTOCOL_ERROR, f"no subprotocol in common, offer {known}")
         return Guest(user=user, origin=headers[0] if headers else None, subprotocol=subprotocol)
@@ -121,7 +121,7 @@ class Handshake:
         origin, hosts = _origin(headers[0]), websocket.headers.getlist("host")
         if origin is None or len(headers) > 1:
             return False
-        scheme = "https" if websocket["scheme"] == "wss" else "http"
+        scheme = "https" if websocket.get("scheme") == "wss" else "http"
         return origin in self.origins or (len(hosts) == 1 and origin == _origin(f"{scheme}://{hosts[0]}"))
 
     async def _user(self, websocket: WebSocket) -> str | None:
@@ -142,7 +142,7 @@ class Handshake:
         return None
 
     def _subprotocol(self, websocket: WebSocket) -> str | None:
-        offered = websocket["subprotocols"]
+        offered = websocket.get("subprotocols", ())
         return next((name for name in self.subprotocols if name in offered), None)
 
     async def _refuse(self, websocket: WebSocket, status: int, code: CloseCode, reason: str) -> NoReturn:
@@ -150,7 +150,7 @@ class Handshake:
         if self.readable_by == "program" or (self.readable_by == "client" and not from_page):
             raise HTTPException(status, reason, headers={"WWW-Authenticate": "Bearer"} if status == 401 else None)
         # a browser whose offer stays unanswered fails the connection, and the code would be 1006 again
-        await websocket.accept(subprotocol=next(iter(websocket["subprotocols"]), None))
+        await websocket.accept(subprotocol=next(iter(websocket.get("subprotocols", ())), None))
         raise WebSocketException(code, reason)
 
 

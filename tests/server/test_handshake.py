@@ -323,6 +323,13 @@ def test_verify_may_be_a_coroutine_function() -> None:
         assert knock(server, "/ws?ticket=t2").startswith("HTTP 401")
 
 
+@pytest.mark.parametrize("answer", [None, "", False])
+def test_only_a_name_admits(answer: Any) -> None:
+    """A `verify` that says False, or knows an empty name, has not said yes."""
+    with serve(app_with(Handshake(verify=lambda token: answer))) as server:
+        assert knock(server, "/ws?ticket=t1").startswith("HTTP 401")
+
+
 def test_a_verify_that_fails_admits_nobody() -> None:
     """A broken database is the server's fault, and no open door."""
 
