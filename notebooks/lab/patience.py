@@ -18,7 +18,7 @@ __all__ = ["BUDGET", "limited", "patiently", "remaining"]
 T = TypeVar("T")
 
 BUDGET = 1.0  # seconds that all waits of one check share; ending its server may take 0.9 s more
-STEP = 0.02  # seconds
+STEP = 0.05  # seconds; shorter ones are late when the reader's code keeps the interpreter busy
 
 
 class _Patience:
