@@ -1,0 +1,251 @@
+// The page: what the user does goes to the connection, what the connection says goes to the rooms and the view.
+
+import { Connection } from "./connection.js";
+import { Room, roomName } from "./rooms.js";
+import { deviceId, keepName, keepRooms, keptName, keptRooms, randomId } from "./store.js";
+import * as view from "./view.js";
+
+const { $ } = view;
+const FIRST_ROOM = "lobby";
+const TYPING_EVERY = 3_000; // milliseconds between two "I am typing"
+
+const connection = new Connection(deviceId());
+const rooms = new Map(); // name: Room
+const asked = new Map(); // id: what was asked for with it, until the answer comes
+let current = null;
+let me = "";
+let typedAt = 0;
+
+// What the server says
+
+const hear = {
+  welcome({ user }) {
+    if (me && me !== user) for (const room of rooms.values()) room.entries = [];
+    me = user;
+    view.showMe(user);
+    showCurrent();
+  },
+  presence(message) {
+    const room = rooms.get(message.room);
+    if (!room) return;
+    if (message.users && room.wasLost) note(room, "You were away for a moment. What was said meanwhile is not shown.");
+    if (message.users) room.wasLost = false;
+    for (const text of room.present(message)) note(room, text);
+    if (room === current) view.showPeople(room, me);
+  },
+  message({ room: name, user, text, id }) {
+    const room = rooms.get(name);
+    if (!room) return;
+    room.typing.delete(user);
+    const mine = user === me ? asked.get(id)?.entry : undefined;
+    asked.delete(mine && id);
+    if (mine) {
+      mine.state = "sent";
+      view.showEntryState(mine);
+    } else {
+      add(room, { kind: "message", user, text, state: "sent" });
+      if (room !== current || document.hidden) room.unread++;
+    }
+    showUnread();
+    view.showTyping(current);
+  },
+  typing({ room: name, user }) {
+    rooms.get(name)?.types(user);
+    view.showTyping(current);
+  },
+  error({ id, field, expected }) {
+    const question = asked.get(id);
+    asked.delete(id);
+    const reason = `${field ? `${field}: ` : ""}expected ${expected}`;
+    if (question?.entry) {
+      Object.assign(question.entry, { state: "failed", reason });
+      view.showEntryState(question.entry);
+    } else if (question?.room) {
+      note(question.room, `You cannot come in (${reason}).`);
+    }
+  },
+};
+
+connection.addEventListener("message", ({ detail }) => hear[detail.type]?.(detail));
+
+connection.addEventListener("state", ({ detail }) => {
+  view.showState(detail);
+  if (detail.state === "open") {
+    view.showChat();
+    for (const room of rooms.values()) join(room);
+    return;
+  }
+  for (const { entry } of asked.values()) {
+    if (!entry) continue;
+    entry.state = "unsure";
+    view.showEntryState(entry);
+  }
+  asked.clear();
+  for (const room of rooms.values()) {
+    room.wasLost ||= room.count > 0;
+    room.typing.clear();
+  }
+  if (detail.state === "login") {
+    view.showLogin(keptName(), detail.reason ? "Your session has ended. Log in again to go on." : "");
+  }
+});
+
+// What the user does
+
+function ask(question, message) {
+  const id = randomId();
+  if (connection.send({ ...message, id })) asked.set(id, question);
+  return asked.has(id);
+}
+
+function join(room) {
+  ask({ room }, { type: "join", room: room.name });
+}
+
+function enter(name) {
+  if (!rooms.has(name)) {
+    rooms.set(name, new Room(name));
+    keepRooms([...rooms.keys()]);
+    join(rooms.get(name));
+  }
+  show(rooms.get(name));
+}
+
+function leave(room) {
+  connection.send({ type: "leave", room: room.name });
+  rooms.delete(room.name);
+  keepRooms([...rooms.keys()]);
+  show(rooms.values().next().value ?? null);
+}
+
+function show(room) {
+  if (current) current.draft = $("text").value;
+  current = room;
+  $("text").value = room?.draft ?? "";
+  history.replaceState(null, "", room ? `#${encodeURIComponent(room.name)}` : " ");
+  showCurrent();
+  // on a phone the keyboard would cover what was just opened
+  if (room && matchMedia("(pointer: fine)").matches) $("text").focus();
+}
+
+function showCurrent() {
+  if (current) current.unread = 0;
+  view.showRooms(rooms, current);
+  view.showLog(current, me);
+  view.showPeople(current, me);
+  view.showTyping(current);
+}
+
+function showUnread() {
+  if (current && !document.hidden) current.unread = 0;
+  view.showRooms(rooms, current);
+}
+
+function add(room, entry) {
+  room.add(entry);
+  view.showEntry(room, room.entries.at(-1), me);
+  return room.entries.at(-1);
+}
+
+function note(room, text) {
+  add(room, { kind: "note", text });
+}
+
+function say() {
+  const text = $("text").value.trim();
+  if (!text || !current || connection.state !== "open") return;
+  const entry = add(current, { kind: "message", user: me, text, state: "sending" });
+  ask({ entry }, { type: "say", room: current.name, text });
+  $("text").value = "";
+  typedAt = 0;
+}
+
+$("composer").addEventListener("submit", (event) => {
+  event.preventDefault();
+  say();
+  $("text").focus();
+});
+
+$("text").addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  say();
+});
+
+$("text").addEventListener("input", () => {
+  if (!current || !$("text").value || Date.now() - typedAt < TYPING_EVERY) return;
+  if (connection.send({ type: "typing", room: current.name })) typedAt = Date.now();
+});
+
+$("rooms").addEventListener("click", (event) => {
+  const button = event.target.closest("[data-room]");
+  if (button) show(rooms.get(button.dataset.room));
+});
+
+$("leave").addEventListener("click", () => leave(current));
+$("banner-button").addEventListener("click", () => connection.connect());
+$("newest").addEventListener("click", view.toNewest);
+
+function showPanel(open) {
+  $("chat").classList.toggle("with-people", open);
+  $("people-button").ariaExpanded = String(open);
+}
+
+// on a narrow screen the people lie over the messages until something else is touched, or Escape is pressed
+$("people-button").addEventListener("click", () => showPanel($("people-button").ariaExpanded !== "true"));
+$("log").addEventListener("pointerdown", () => showPanel(false));
+$("text").addEventListener("focus", () => showPanel(false));
+addEventListener("keydown", (event) => event.key === "Escape" && showPanel(false));
+
+$("join-button").addEventListener("click", () => {
+  $("new-room").value = "";
+  $("join").showModal();
+});
+
+$("join-cancel").addEventListener("click", () => $("join").close());
+
+$("join-form").addEventListener("submit", () => {
+  const name = roomName($("new-room").value);
+  if (name) enter(name);
+});
+
+$("login-form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const error = await logIn($("name").value);
+  $("login-error").textContent = error;
+  if (!error) connection.connect();
+});
+
+$("log-out").addEventListener("click", async () => {
+  connection.close();
+  await fetch("login", { method: "DELETE" }).catch(() => null);
+  for (const room of rooms.values()) Object.assign(room, new Room(room.name));
+  view.showLogin(keptName());
+});
+
+async function logIn(name) {
+  const body = JSON.stringify({ name });
+  const headers = { "Content-Type": "application/json" };
+  const answer = await fetch("login", { method: "POST", headers, body }).catch(() => null);
+  if (answer?.ok) {
+    keepName(name.trim());
+    return "";
+  }
+  if (!answer) return "The server does not answer. Try again.";
+  if (answer.status === 422) return "A name has letters, digits, spaces and . _ ' - and begins with a letter or digit.";
+  if ([404, 405].includes(answer.status)) return "This server has no login of its own. Log in where its name is.";
+  return `The server refuses (${answer.status}).`;
+}
+
+addEventListener("hashchange", () => {
+  const name = roomName(decodeURIComponent(location.hash));
+  if (name && name !== current?.name) enter(name);
+});
+
+document.addEventListener("visibilitychange", showUnread);
+setInterval(() => view.showTyping(current), 1_000);
+
+// The beginning: the rooms of the last visit, and the one that the address names
+
+for (const name of [...keptRooms(), roomName(decodeURIComponent(location.hash)) || FIRST_ROOM]) enter(roomName(name));
+connection.connect();

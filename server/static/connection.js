@@ -1,0 +1,122 @@
+// One connection to the chat that comes back by itself, unless the server says that it must not.
+//
+// Events: "state" {state, code, reason, delay} and "message" {…}. The states:
+//   connecting  a ticket is being fetched or the handshake runs
+//   open        messages go both ways
+//   waiting     the connection was lost; the next try is in `delay` milliseconds
+//   login       the server does not know who this is: log in, then connect()
+//   stopped     the server said not to come back by ourselves; connect() if the user wants to
+
+const BASE = 500; // milliseconds that the first try waits at most
+const BUSY_BASE = 5_000; // the same when the server said that it is full
+const LONGEST = 30_000;
+const PATIENCE = 10_000; // milliseconds that a ticket or a handshake may take
+const STEADY = 5_000; // milliseconds after which a connection counts as a success
+
+export const CODE = {
+  TRY_AGAIN_LATER: 1013, AUTH_REQUIRED: 4001, KICKED_FOR_SPAM: 4002, FORBIDDEN: 4003, REPLACED: 4004,
+};
+const FINAL = [CODE.KICKED_FOR_SPAM, CODE.FORBIDDEN, CODE.REPLACED];
+
+// Full jitter: anywhere between now and a ceiling that doubles, so that a thousand pages do not come back together.
+export function backoff(attempt, base = BASE) {
+  return Math.random() * Math.min(LONGEST, base * 2 ** attempt);
+}
+
+export class Connection extends EventTarget {
+  #device;
+  #socket = null;
+  #timer = 0;
+  #attempt = 0;
+  #openedAt = 0;
+  #turn = 0;
+  state = "stopped";
+
+  constructor(device) {
+    super();
+    this.#device = device;
+    addEventListener("online", () => this.state === "waiting" && this.connect());
+  }
+
+  async connect() {
+    this.#drop();
+    this.#set("connecting");
+    const turn = this.#turn;
+    const { ticket, status } = await fetchTicket();
+    if (turn !== this.#turn) return; // meanwhile somebody has called connect() or close()
+    if (ticket) this.#open(ticket);
+    else if (status === 401) this.#set("login");
+    else if (status === 403) this.#set("stopped", { code: CODE.FORBIDDEN });
+    else this.#wait({});
+  }
+
+  send(message) {
+    if (this.state !== "open") return false;
+    this.#socket.send(JSON.stringify(message));
+    return true;
+  }
+
+  close() {
+    this.#drop();
+    this.#set("stopped");
+  }
+
+  #open(ticket) {
+    const url = new URL("ws", document.baseURI);
+    url.protocol = url.protocol.replace("http", "ws");
+    url.search = new URLSearchParams({ ticket, device: this.#device });
+    const socket = (this.#socket = new WebSocket(url));
+    this.#timer = setTimeout(() => this.#lost(socket, {}), PATIENCE);
+    socket.onmessage = (event) => this.#heard(socket, JSON.parse(event.data));
+    socket.onclose = (event) => this.#lost(socket, event);
+  }
+
+  #heard(socket, message) {
+    if (socket !== this.#socket) return;
+    if (message.type === "welcome") {
+      clearTimeout(this.#timer);
+      this.#openedAt = Date.now();
+      this.#set("open");
+    }
+    this.dispatchEvent(new CustomEvent("message", { detail: message }));
+  }
+
+  #lost(socket, { code, reason }) {
+    if (socket !== this.#socket) return;
+    // a server that lets us in and throws us out at once must not be asked ten times a second
+    if (this.#openedAt && Date.now() - this.#openedAt > STEADY) this.#attempt = 0;
+    this.#drop();
+    if (code === CODE.AUTH_REQUIRED) this.#set("login", { code, reason });
+    else if (FINAL.includes(code)) this.#set("stopped", { code, reason });
+    else this.#wait({ code, reason });
+  }
+
+  #wait({ code, reason }) {
+    const delay = backoff(this.#attempt++, code === CODE.TRY_AGAIN_LATER ? BUSY_BASE : BASE);
+    this.#timer = setTimeout(() => this.connect(), delay);
+    this.#set("waiting", { code, reason, delay });
+  }
+
+  #drop() {
+    this.#turn++;
+    clearTimeout(this.#timer);
+    const socket = this.#socket;
+    this.#socket = null;
+    this.#openedAt = 0;
+    socket?.close();
+  }
+
+  #set(state, detail = {}) {
+    this.state = state;
+    this.dispatchEvent(new CustomEvent("state", { detail: { state, ...detail } }));
+  }
+}
+
+async function fetchTicket() {
+  try {
+    const answer = await fetch("ticket", { method: "POST", signal: AbortSignal.timeout(PATIENCE) });
+    return answer.ok ? await answer.json() : { status: answer.status };
+  } catch {
+    return {}; // no network, no server, or no answer in time
+  }
+}

@@ -1,0 +1,184 @@
+// What is seen. Everything that people write goes through textContent, so it is never markup.
+
+import { CODE } from "./connection.js";
+import { names } from "./rooms.js";
+
+const TOGETHER = 5 * 60_000; // milliseconds within which messages of one user stand together
+const NEAR_THE_END = 80; // pixels from the newest message at which the log follows it
+const GOLDEN_ANGLE = 137.508; // degrees
+const BANNER_DELAY = 1_000; // milliseconds: a connection that is back by then is not worth a banner
+
+const STATES = { open: "online", connecting: "connecting", waiting: "offline", stopped: "offline", login: "offline" };
+const ENDED = {
+  [CODE.KICKED_FOR_SPAM]: "You were disconnected because you sent too much. Wait a moment before you come back.",
+  [CODE.FORBIDDEN]: "This page may not connect to this server.",
+  [CODE.REPLACED]: "You went on in another window or on another device, so this one was disconnected.",
+};
+const NOTES = { sending: "sending", unsure: "perhaps not sent", failed: "not sent" };
+
+export const $ = (id) => document.getElementById(id);
+
+const items = new WeakMap(); // entry: its element
+let bannerTimer = 0;
+let drawn = null; // the room whose log is shown
+let following = true; // whether the newest message is in sight, and shall stay so
+
+function element(tag, className, ...children) {
+  const node = document.createElement(tag);
+  if (className) node.className = className;
+  node.append(...children);
+  return node;
+}
+
+export function avatar(user, node = element("span", "avatar")) {
+  let hash = 0;
+  for (const letter of user) hash = (Math.imul(hash, 31) + letter.codePointAt(0)) >>> 0;
+  node.style.setProperty("--hue", (hash * GOLDEN_ANGLE) % 360); // names that are alike get colours that are not
+  node.textContent = [...user][0]?.toUpperCase() ?? "";
+  node.ariaHidden = "true";
+  return node;
+}
+
+// Which of the two views is shown
+
+export function showLogin(name, error = "") {
+  $("chat").hidden = true;
+  $("login").hidden = false;
+  $("name").value ||= name;
+  $("login-error").textContent = error;
+  $("name").focus();
+  document.title = "Chat";
+}
+
+export function showChat() {
+  $("login").hidden = true;
+  $("chat").hidden = false;
+}
+
+export function showMe(user) {
+  $("my-name").textContent = user;
+  avatar(user, $("my-avatar"));
+}
+
+// The connection
+
+export function showState({ state, code }) {
+  $("chat").dataset.state = state;
+  $("state-text").textContent = STATES[state];
+  $("send").disabled = state !== "open";
+  clearTimeout(bannerTimer);
+  if (state === "open") $("banner").hidden = true;
+  else if (state === "stopped") banner(ENDED[code] ?? "You are disconnected.", "Connect again");
+  else bannerTimer = setTimeout(banner, BANNER_DELAY, "The connection is lost. Trying again …", "Try now");
+}
+
+function banner(text, button) {
+  $("banner-text").textContent = text;
+  $("banner-button").textContent = button;
+  $("banner").hidden = false;
+}
+
+// The rooms
+
+export function showRooms(rooms, current) {
+  $("rooms").replaceChildren(...[...rooms.values()].map((room) => roomItem(room, room === current)));
+  $("room-name").textContent = current ? current.name : "No room";
+  $("leave").hidden = $("composer").hidden = !current;
+  const unread = [...rooms.values()].reduce((sum, room) => sum + room.unread, 0);
+  document.title = `${unread ? `(${unread}) ` : ""}${current ? `${current.name} · ` : ""}Chat`;
+}
+
+function roomItem(room, isCurrent) {
+  const button = element("button", "room", element("span", "name", room.name));
+  button.dataset.room = room.name;
+  if (isCurrent) button.ariaCurrent = "true";
+  if (room.unread) {
+    const count = element("span", "unread", String(room.unread));
+    count.append(element("span", "sr-only", " new"));
+    button.append(count);
+  }
+  return element("li", "", button);
+}
+
+export function showPeople(room, me) {
+  const count = room?.count ?? 0;
+  $("people-title").textContent = count ? `Here now · ${count}` : "Here now";
+  $("people-button").textContent = `${count} here`;
+  const users = [...(room?.users ?? [])].sort((a, b) => (b === me) - (a === me) || a.localeCompare(b));
+  $("people").replaceChildren(...users.map((user) => person(user, user === me)));
+  $("crowd").hidden = !room || Boolean(room.users) || !count;
+  $("crowd").textContent = `${count} people, too many to name.`;
+}
+
+function person(user, isMe) {
+  const name = element("span", "name", user);
+  if (isMe) name.append(element("span", "you", " (you)"));
+  return element("li", "", avatar(user), name);
+}
+
+export function showTyping(room) {
+  const users = room?.typists ?? [];
+  $("typing").textContent = users.length ? `${names(users)} ${users.length > 1 ? "are" : "is"} typing …` : "";
+}
+
+// The log
+
+export function showLog(room, me) {
+  drawn = room;
+  const log = $("log");
+  log.ariaBusy = "true"; // a screen reader must not read a whole room aloud because it is shown again
+  const entries = room?.entries ?? [];
+  log.replaceChildren(...entries.map((entry, index) => logItem(entry, entries[index - 1], me)));
+  if (!entries.length) log.append(element("p", "empty", room ? "Nothing has been said yet." : "Join a room to talk."));
+  log.ariaBusy = "false";
+  toNewest();
+}
+
+export function showEntry(room, entry, me) {
+  if (room !== drawn) return;
+  const log = $("log");
+  log.querySelector(".empty")?.remove();
+  log.append(logItem(entry, room.entries.at(-2), me));
+  while (log.children.length > room.entries.length) log.firstElementChild.remove();
+  if (following || entry.user === me) toNewest();
+  else $("newest").hidden = false;
+}
+
+export function showEntryState(entry) {
+  const item = items.get(entry);
+  if (!item) return;
+  item.dataset.sent = entry.state ?? "";
+  const note = NOTES[entry.state] ? [NOTES[entry.state], entry.reason].filter(Boolean).join(": ") : "";
+  item.querySelector(".sent").textContent = note;
+}
+
+export function toNewest() {
+  following = true;
+  $("log").scrollTop = $("log").scrollHeight;
+  $("newest").hidden = true;
+}
+
+$("log").addEventListener("scroll", () => {
+  const log = $("log");
+  following = log.scrollHeight - log.scrollTop - log.clientHeight < NEAR_THE_END;
+  if (following) $("newest").hidden = true;
+}, { passive: true });
+
+// a banner, a longer draft or the keyboard of a phone makes the log shorter
+new ResizeObserver(() => following && toNewest()).observe($("log"));
+
+function logItem(entry, before, me) {
+  if (entry.kind === "note") return element("p", "note", entry.text);
+  const mine = entry.user === me;
+  const goesOn = before?.kind === "message" && before.user === entry.user && entry.at - before.at < TOGETHER;
+  const item = element("div", "message");
+  item.classList.toggle("mine", mine);
+  item.classList.toggle("goes-on", goesOn);
+  const time = element("time", "", entry.at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
+  time.dateTime = entry.at.toISOString();
+  const head = element("p", "head", element("span", goesOn || mine ? "sr-only" : "name", entry.user), " ", time);
+  item.append(avatar(entry.user), head, element("p", "text", entry.text), element("p", "sent"));
+  items.set(entry, item);
+  showEntryState(entry);
+  return item;
+}
