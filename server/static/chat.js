@@ -124,8 +124,7 @@ function show(room) {
   $("text").value = room?.draft ?? "";
   history.replaceState(null, "", room ? `#${encodeURIComponent(room.name)}` : " ");
   showCurrent();
-  // on a phone the keyboard would cover what was just opened
-  if (room && matchMedia("(pointer: fine)").matches) $("text").focus();
+  if (room) view.focusText();
 }
 
 function showCurrent() {
@@ -198,15 +197,16 @@ $("text").addEventListener("focus", () => showPanel(false));
 addEventListener("keydown", (event) => event.key === "Escape" && showPanel(false));
 
 $("join-button").addEventListener("click", () => {
-  $("new-room").value = "";
+  $("new-room").value = $("join").returnValue = "";
   $("join").showModal();
 });
 
 $("join-cancel").addEventListener("click", () => $("join").close());
 
-$("join-form").addEventListener("submit", () => {
+// not on submit: the dialog gives the focus back when it closes, and that is after
+$("join").addEventListener("close", () => {
   const name = roomName($("new-room").value);
-  if (name) enter(name);
+  if ($("join").returnValue && name) enter(name);
 });
 
 $("login-form").addEventListener("submit", async (event) => {

@@ -51,8 +51,15 @@ export function showLogin(name, error = "") {
 }
 
 export function showChat() {
+  if (!$("chat").hidden) return;
   $("login").hidden = true;
   $("chat").hidden = false;
+  focusText();
+}
+
+export function focusText() {
+  // on a phone the keyboard would cover what was just opened
+  if (matchMedia("(pointer: fine)").matches) $("text").focus();
 }
 
 export function showMe(user) {
