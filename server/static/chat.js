@@ -15,6 +15,7 @@ const asked = new Map(); // id: what was asked for with it, until the answer com
 let current = null;
 let me = "";
 let typedAt = 0;
+let loggedIn = false; // a moment ago, and no connection has come of it yet
 
 // What the server says
 
@@ -71,6 +72,7 @@ connection.addEventListener("message", ({ detail }) => hear[detail.type]?.(detai
 connection.addEventListener("state", ({ detail }) => {
   view.showState(detail);
   if (detail.state === "open") {
+    loggedIn = false;
     view.showChat();
     for (const room of rooms.values()) join(room);
     return;
@@ -85,10 +87,14 @@ connection.addEventListener("state", ({ detail }) => {
     room.wasLost ||= room.count > 0;
     room.typing.clear();
   }
-  if (detail.state === "login") {
-    view.showLogin(keptName(), detail.reason ? "Your session has ended. Log in again to go on." : "");
-  }
+  if (detail.state === "login") view.showLogin(keptName(), whyLogin(detail));
 });
+
+function whyLogin({ reason }) {
+  if (reason) return "Your session has ended. Log in again to go on.";
+  // a frame of another site, or a browser that was told so: the login went well, and was forgotten at once
+  return loggedIn ? "This browser keeps no session here. Open this page in a window of its own." : "";
+}
 
 // What the user does
 
@@ -213,7 +219,8 @@ $("login-form").addEventListener("submit", async (event) => {
   event.preventDefault();
   const error = await logIn($("name").value);
   $("login-error").textContent = error;
-  if (!error) connection.connect();
+  loggedIn = !error;
+  if (loggedIn) connection.connect();
 });
 
 $("log-out").addEventListener("click", async () => {

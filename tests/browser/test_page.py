@@ -296,6 +296,15 @@ def test_a_server_without_the_demo_login_says_so(visit: Visit) -> None:
         expect(ana.page.get_by_role("alert")).to_contain_text("no login of its own")
 
 
+def test_a_browser_that_keeps_no_cookie_is_told(server: BackgroundServer, visit: Visit) -> None:
+    """In a frame of another site the login would otherwise come back without a word."""
+    ana = visit(server, None)
+    ana.page.route("**/login", lambda route: route.fulfill(status=204))
+    ana.page.get_by_label("Your name").fill("Ana")
+    ana.page.keyboard.press("Enter")
+    expect(ana.page.get_by_role("alert")).to_contain_text("in a window of its own")
+
+
 def test_what_is_written_is_text(server: BackgroundServer, visit: Visit) -> None:
     """Neither tags nor scripts, in messages, names or rooms; and a script in the page itself does not run."""
     ana, ben = visit(server, "Ana"), visit(server, "Ben")
