@@ -202,19 +202,25 @@ async def _until_left(callback: Awaitable[None]) -> None:
     """Run a child; when it finds the client gone, leave it to the reader to say how."""
     try:
         await callback
-    except WebSocketDisconnect:
-        # the reader is told the client's own code, and cancels this sleep at once; if it is not
-        # told, because a dead peer's bytes are stuck in the transport, this ends the conversation
-        await asyncio.sleep(CLOSE_TIMEOUT)
+    except* WebSocketDisconnect:  # also from within a task group of the callback
+        this = asyncio.current_task()
+        if this is not None and not this.cancelling():
+            # the reader is told the client's own code, and cancels this sleep at once; if it is not
+            # told, because a dead peer's bytes are stuck in the transport, this ends the conversation
+            await asyncio.sleep(CLOSE_TIMEOUT)
         raise
 
 
 def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The one exception that ended a conversation; a failure is told before a goodbye."""
     goodbyes, failures = group.split((WebSocketDisconnect, WebSocketException))
-    if failures is not None and len(failures.exceptions) > 1:
-        return failures
-    return (failures or goodbyes or group).exceptions[0]
+    if failures is not None:
+        return failures if len(failures.exceptions) > 1 else failures.exceptions[0]
+    # a task group puts its body's exception last: the reader's, who knows the client's own code
+    cause: BaseException = goodbyes or group
+    while isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[-1]
+    return cause
 
 
 class Echo(Message):

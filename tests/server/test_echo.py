@@ -404,6 +404,47 @@ def test_callback_ends_the_conversation_with_its_own_code(by: str, ws: str) -> N
         assert "Exception" not in str(server.log)
 
 
+def test_callback_may_have_a_task_group_of_its_own(ws: str) -> None:
+    """A client that leaves is no failure, also when a task of a callback's own group finds it gone."""
+    started = threading.Event()
+
+    async def send_for_ever(talk: Conversation) -> None:
+        started.set()
+        while True:
+            await talk.send(Say())
+
+    async def write(talk: Conversation) -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(2):
+                group.create_task(send_for_ever(talk))
+
+    stage = Stage(options={"writer": write}, ws=ws)
+    with stage.open() as server:
+        sock = open_raw(server)
+        assert started.wait(DEADLINE)
+        reset(sock)
+        ended = stage.ended()
+        assert isinstance(ended, Ended)
+        assert ended.code in (CloseCode.NO_STATUS, CloseCode.ABNORMAL)
+        assert "Exception" not in str(server.log)
+
+
+def test_task_of_a_callback_may_say_goodbye() -> None:
+    """`WebSocketException` ends the conversation with its code from within a task group as well."""
+
+    async def say_goodbye() -> None:
+        raise WebSocketException(CloseCode.KICKED_FOR_SPAM, "too many messages")
+
+    async def write(talk: Conversation) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(say_goodbye())
+
+    stage = Stage(options={"writer": write})
+    with stage.open() as server, connect(server.url("/ws")) as client:
+        assert end_of(client) == (4002, "too many messages")
+        assert stage.ended() == Ended(4002, "too many messages")
+
+
 def test_idle_client_is_closed_with_1008(ws: str) -> None:
     """A client that says nothing for the idle deadline is told so; the pongs it sends do not count."""
     talker = Talker()
