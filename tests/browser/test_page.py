@@ -17,6 +17,7 @@ from server.app import create_app
 from server.settings import Settings
 
 from .conftest import SCREENSHOTS
+from .jupyter import JupyterLab
 
 KEY = SecretStr("a secret of thirty-two characters")
 DEADLINE = 5_000  # milliseconds
@@ -29,14 +30,14 @@ AXE = files("axe_playwright_python").joinpath("axe.min.js")
 class Visitor:
     """Somebody who uses the page, by what it is called rather than by how it is built."""
 
-    def __init__(self, context: BrowserContext, server: BackgroundServer, path: str = "/") -> None:
+    def __init__(self, context: BrowserContext, address: str) -> None:
         self.page: Page = context.new_page()
         self.page.set_default_timeout(DEADLINE)
         self.errors: list[str] = []
         self.tickets = 0  # that the page has asked for
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("request", self._note)
-        self.page.goto(server.http(path))
+        self.page.goto(address)
 
     def _note(self, request: Request) -> None:
         self.tickets += request.url.endswith("/ticket")
@@ -94,9 +95,9 @@ def visit(browser: Browser) -> Iterator[Visit]:
     contexts: list[BrowserContext] = []
     visitors: list[Visitor] = []
 
-    def open_page(server: BackgroundServer, name: str | None, *, path: str = "/", **options: Any) -> Visitor:
+    def open_page(where: BackgroundServer | str, name: str | None, **options: Any) -> Visitor:
         contexts.append(browser.new_context(**(DESK | options)))
-        visitors.append(Visitor(contexts[-1], server, path))
+        visitors.append(Visitor(contexts[-1], where if isinstance(where, str) else where.http()))
         if name is not None:
             visitors[-1].log_in(name)
         return visitors[-1]
@@ -229,7 +230,7 @@ def test_a_page_that_was_replaced_does_not_come_back_by_itself(visit: Visit) -> 
     with chat(connections_per_user=1) as server:
         ana = visit(server, "Ana")
         ana.page.clock.install()
-        other = Visitor(ana.page.context, server)
+        other = Visitor(ana.page.context, server.http())
         other.until("online")
         ana.until("offline")
         expect(ana.page.get_by_role("alert").filter(has_text="another window")).to_be_visible()
@@ -379,11 +380,24 @@ def test_the_page_works_in_a_folder(visit: Visit) -> None:
     outer = FastAPI()
     outer.mount("/user/ana/proxy/8000", app())
     with serve(outer) as server:
-        ana = visit(server, "Ana", path="/user/ana/proxy/8000/")
+        ana = visit(server.http("/user/ana/proxy/8000/"), "Ana")
         ana.say("hello")
         ana.hears("hello")
         (cookie,) = ana.page.context.cookies()
         assert cookie.get("path") == "/user/ana/proxy/8000", "the folder's own, not that of other users"
+
+
+def test_two_people_talk_through_jupyters_proxy(
+    labs: dict[str, JupyterLab], server: BackgroundServer, visit: Visit
+) -> None:
+    """On a JupyterHub, where the server in the kernel is reached through Lab, the page works as it is."""
+    address = labs["hub"].url("lab.test", f"proxy/{server.port}/")
+    ana, ben = visit(address, "Ana"), visit(address, "Ben")
+    ana.say("hello from the hub")
+    ben.hears("hello from the hub")
+    ana.page.reload()
+    ana.until("online")
+    expect(ben.people).to_have_text(["Ben (you)", "Ana"])
 
 
 def test_a_phone_has_room_for_everything(server: BackgroundServer, visit: Visit) -> None:
