@@ -18,6 +18,8 @@ __all__ = ["Session", "Tickets", "issue_session", "verify_session"]
 
 SESSION, TICKET = "chat", "chat-ticket"  # audiences: what was made for the one is refused as the other
 
+LONGEST_NAME = 200  # bytes; every presence message of a room carries the names
+
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
@@ -51,7 +53,7 @@ class Tickets:
     def __init__(self, *, key: str, seconds: int = 30, most: int = 100_000) -> None:
         """Sign with `key`; a ticket is good for `seconds`.
 
-        `most` tickets are remembered as used at a time, some 20 MB; when more are used within their
+        `most` tickets are remembered as used at a time, some 15 MB; when more are used within their
         seconds, new ones are refused rather than old ones taken twice.
         """
         self.seconds = seconds
@@ -95,4 +97,12 @@ def _read(token: str, key: str, audience: str, *more: str) -> dict[str, Any] | N
         claims = jwt.decode(token, key, algorithms=["HS256"], audience=audience, options={"require": required})
     except jwt.InvalidTokenError:
         return None
-    return claims if claims["sub"] else None
+    return claims if _is_name(claims["sub"]) else None
+
+
+def _is_name(text: str) -> bool:
+    """Whether it can be shown to everybody: half a character would break the message that carries it."""
+    try:
+        return 0 < len(text.encode()) <= LONGEST_NAME
+    except UnicodeEncodeError:
+        return False
