@@ -88,14 +88,11 @@ async def lets_the_disconnect_through(websocket: WebSocket) -> None:
         await websocket.send_text((await websocket.receive_text()).upper())
 
 
-async def upper_before_await(websocket: WebSocket) -> None:
-    """Forgets an `await`."""
-    await websocket.accept()
-    while True:
-        await websocket.send_text(websocket.receive_text().upper())  # type: ignore[attr-defined]
+def forgets_async(websocket: WebSocket) -> None:
+    """Is no coroutine function."""
+    websocket.state.answer = "HI"
 
 
-@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
 @pytest.mark.parametrize(
     ("answer", "help"),
     [
@@ -106,7 +103,7 @@ async def upper_before_await(websocket: WebSocket) -> None:
         (sends_bytes, "got b'HI' (bytes), expected 'HI' (str)"),
         (sends_json, "got '\"HI\"', expected 'HI'"),
         (lets_the_disconnect_through, "iter_text()"),
-        (upper_before_await, "'coroutine' object has no attribute 'upper'"),
+        (forgets_async, "write `async def forgets_async`"),
     ],
 )
 def test_a_wrong_shout_gets_a_verdict_that_helps(answer: Handler, help: str) -> None:  # noqa: A002
