@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from .anatomy import frame_picture
 from .browser import BrowserClient
+from .census import census
 from .crowd import Crowd
-from .diagram import same, sequence, side_by_side
+from .descriptors import allow_descriptors
+from .diagram import sequence, side_by_side
 from .expect import expect
+from .fate import end_of, fate
+from .handshake import handshake_picture
 from .journal import Journal
 from .leftovers import leftovers
 from .tap import Tap
@@ -15,9 +20,14 @@ __all__ = [
     "Crowd",
     "Journal",
     "Tap",
+    "allow_descriptors",
+    "census",
+    "end_of",
     "expect",
+    "fate",
+    "frame_picture",
+    "handshake_picture",
     "leftovers",
-    "same",
     "sequence",
     "side_by_side",
 ]
