@@ -47,8 +47,8 @@ def this_cell() -> Cell | None:
         return None
     parent = shell.get_parent()
     # JupyterLab names the cell; other front ends do not, there the cell's text stands for it
-    name = parent.get("metadata", {}).get("cellId") or shell.history_manager.input_hist_raw[-1]
-    return Cell(str(name), str(parent.get("header", {}).get("msg_id")))
+    name = parent.get("metadata", {}).get("cellId") or parent.get("content", {}).get("code")
+    return Cell(name, parent["header"]["msg_id"]) if name else None
 
 
 def enter(thing: Stoppable) -> None:

@@ -17,9 +17,9 @@ def run() -> Iterator[Run]:
     """Run code in a real kernel, optionally as the cell of this name; what it printed, or its error."""
     manager, client = start_new_kernel(kernel_name="python3")
 
-    def execute(code: str, cell: str | None = None) -> str:
+    def execute(code: str, cell: str | None = None, *, history: bool = True) -> str:
         printed: list[str] = []
-        message = client.session.msg("execute_request", {"code": code, "silent": False, "store_history": True})
+        message = client.session.msg("execute_request", {"code": code, "silent": False, "store_history": history})
         message["metadata"] = {"cellId": cell} if cell else {}
         client.shell_channel.send(message)
         while True:
@@ -62,6 +62,16 @@ def test_same_text_stands_for_the_cell_where_it_has_no_name(run: Run) -> None:
     run(SERVE)
     run(SERVE)
     assert run("print([server.alive for server in started])") == "[False, True]"
+
+
+def test_different_cells_are_told_apart_without_a_history(run: Run) -> None:
+    """nbval keeps no history and names no cell; still a cell stops only what it started itself."""
+    run("started.clear()")
+    run(SERVE, history=False)
+    run("x = 1\n" + SERVE, history=False)
+    assert run("print([server.alive for server in started])") == "[True, True]"
+    run(SERVE, history=False)
+    assert run("print([server.alive for server in started])") == "[False, True, True]"
 
 
 def test_two_servers_of_one_run_live_side_by_side(run: Run) -> None:
