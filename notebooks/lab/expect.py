@@ -14,6 +14,7 @@ E = TypeVar("E", bound=BaseException)
 _CHANGING = (
     (re.compile(r"(127\.0\.0\.1|0\.0\.0\.0|localhost|::1\]?)(:|', )\d+"), r"\1\2…"),
     (re.compile(r"\b0x[0-9a-f]{6,}"), "0x…"),
+    (re.compile(r" \(_ssl\.c:\d+\)"), ""),  # a line of CPython's source
     (re.compile(r"\s*For further information visit \S+"), ""),
 )
 

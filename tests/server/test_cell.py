@@ -65,7 +65,7 @@ def test_same_text_stands_for_the_cell_where_it_has_no_name(run: Run) -> None:
 
 
 def test_different_cells_are_told_apart_without_a_history(run: Run) -> None:
-    """nbval keeps no history and names no cell; still a cell stops only what it started itself."""
+    """A front end like nbval keeps no history and names no cell; still a cell stops only what it started itself."""
     run("started.clear()")
     run(SERVE, history=False)
     run("x = 1\n" + SERVE, history=False)
