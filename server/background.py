@@ -7,7 +7,6 @@ waits, and a cell that blocks does not stop the server.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import socket
 import sys
@@ -18,40 +17,20 @@ from contextlib import suppress
 from typing import Any, Self
 
 import uvicorn
-from uvicorn.importer import import_from_string
 
 from .cell import discard, enter, entered, stop_earlier_run
 from .errors import StartError, StopError
+from .listen import HOST, asgi_app, bind
+from .log import LENGTH, Log, Records, keep_log
 
-__all__ = ["BackgroundServer", "Log", "asgi_app", "bind", "ports_served", "running", "serve"]
+__all__ = ["BackgroundServer", "ports_served", "running", "serve"]
 
-HOST = "127.0.0.1"
 START_DEADLINE = 4.0  # seconds until a start that makes no progress is given up
 GRACE = 0.4  # seconds that handlers get to end by themselves before they are cancelled
 STOP_DEADLINE = 0.8  # seconds until the loop is abandoned, whatever still runs on it
-LOG_LENGTH = 1_000  # records kept for each server, the oldest are dropped
 
 ports_served: set[int] = set()
 """Every port that this process has served on, also those of stopped servers."""
-
-_by_thread: dict[int, BackgroundServer] = {}
-
-
-class Log(tuple[logging.LogRecord, ...]):
-    """What a server has logged so far; shown as one line per record, without times."""
-
-    def __str__(self) -> str:
-        return "\n".join(f"{record.levelname:<8} {record.getMessage()}" for record in self)
-
-    __repr__ = __str__
-
-
-class _LogRouter(logging.Handler):
-    """Hands each record to the server in whose thread it was made, and to nobody else."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if (server := _by_thread.get(record.thread or 0)) is not None:
-            server._records.append(record)
 
 
 class _UvicornServer(uvicorn.Server):
@@ -99,8 +78,9 @@ class BackgroundServer:
 
     def __init__(self, app: Any, *, port: int = 0, listener: socket.socket | None = None, **options: Any) -> None:
         self.app = asgi_app(app)
-        self._records: deque[logging.LogRecord] = deque(maxlen=LOG_LENGTH)
+        self._records: Records = deque(maxlen=LENGTH)
         self._cause: BaseException | None = None
+        self._lifespan_failed = False
         self._config = self._configure(options)
         self._socket = listener or bind(port)
         self.port: int = self._socket.getsockname()[1]
@@ -116,10 +96,15 @@ class BackgroundServer:
             "log_level": "info",
             "timeout_graceful_shutdown": GRACE,
         }
-        try:
-            return uvicorn.Config(self._watched, host=HOST, **(defaults | options))
-        except TypeError as error:
-            raise StartError(f"{error}; see uvicorn.Config for the options that serve() passes on") from None
+        with keep_log(self._records):
+            try:
+                config = uvicorn.Config(self._watched, host=HOST, **(defaults | options))
+                self._new_loop = config.get_loop_factory() or asyncio.new_event_loop
+            except TypeError as error:
+                raise StartError(f"{error}; see uvicorn.Config for the options that serve() passes on") from None
+            except SystemExit:
+                raise StartError(self._why()) from None
+        return config
 
     async def _watched(self, scope: Any, receive: Any, send: Any) -> None:
         """The app, with the exception of its lifespan kept: uvicorn logs it and drops it."""
@@ -127,7 +112,7 @@ class BackgroundServer:
             await self.app(scope, receive, send)
         except BaseException as error:
             if scope["type"] == "lifespan":
-                self._cause = error
+                self._cause, self._lifespan_failed = error, True
             raise
 
     # where it is
@@ -164,7 +149,6 @@ class BackgroundServer:
         Raises:
             StartError: the server could not start within 4 s; the message names the cause.
         """
-        _route_logs()
         self._thread.start()
         in_time = self._ready.wait(START_DEADLINE)
         if in_time and self._cause is None and self._thread.is_alive():
@@ -217,22 +201,21 @@ class BackgroundServer:
     # in the thread
 
     def _run(self) -> None:
-        _by_thread[threading.get_ident()] = self
-        try:
-            # never Server.run() or asyncio.run(): nest-asyncio replaces both for the whole process
-            self._loop = (self._config.get_loop_factory() or asyncio.new_event_loop)()
-            self._loop.set_exception_handler(self._loop_error)
-            self._server = _UvicornServer(self._config, self._ready)
-            self._main = self._loop.create_task(self._server.serve(sockets=[self._socket]))
-            self._loop.run_until_complete(self._main)
-        except asyncio.CancelledError:
-            pass
-        except BaseException as error:
-            self._cause = self._cause or error
-        finally:
-            self._clean_up()
-            self._ready.set()
-            _by_thread.pop(threading.get_ident(), None)
+        with keep_log(self._records):
+            try:
+                # never Server.run() or asyncio.run(): nest-asyncio replaces both for the whole process
+                self._loop = self._new_loop()
+                self._loop.set_exception_handler(self._loop_error)
+                self._server = _UvicornServer(self._config, self._ready)
+                self._main = self._loop.create_task(self._server.serve(sockets=[self._socket]))
+                self._loop.run_until_complete(self._main)
+            except asyncio.CancelledError:
+                pass
+            except BaseException as error:
+                self._cause = self._cause or error
+            finally:
+                self._clean_up()
+                self._ready.set()
 
     def _clean_up(self) -> None:
         self._socket.close()
@@ -256,11 +239,13 @@ class BackgroundServer:
             self._loop.call_soon_threadsafe(callback)
 
     def _why(self) -> str:
+        errors = [record.getMessage().strip() for record in self._records if record.levelno >= logging.ERROR]
         if self._cause is None or isinstance(self._cause, SystemExit):
-            errors = [record.getMessage().strip() for record in self._records if record.levelno >= logging.ERROR]
             return f"the server did not start: {errors[0].splitlines()[-1] if errors else 'uvicorn gave no reason'}"
-        name = type(self._cause).__name__
-        return f"the app's lifespan failed with {name}: {self._cause}; repair it, then serve again"
+        cause = f"{type(self._cause).__name__}: {self._cause}"
+        if self._lifespan_failed:
+            return f"the app's lifespan failed with {cause}; repair it, then serve again"
+        return f"the server did not start: {cause}; look at the options that serve() passes on to uvicorn.Config"
 
 
 def serve(app: Any, *, port: int = 0, **options: Any) -> BackgroundServer:
@@ -285,53 +270,6 @@ def serve(app: Any, *, port: int = 0, **options: Any) -> BackgroundServer:
 def running() -> tuple[BackgroundServer, ...]:
     """The background servers of this process that have not been stopped, oldest first."""
     return entered(BackgroundServer)
-
-
-def asgi_app(app: Any) -> Any:
-    """`app` itself, or what a "module:attribute" string names.
-
-    Raises:
-        StartError: it cannot be imported or does not take (scope, receive, send).
-    """
-    if isinstance(app, str):
-        try:
-            app = import_from_string(app)
-        except BaseException as error:
-            raise StartError(f"cannot import {app!r}: {type(error).__name__}: {error}") from error
-    if not callable(app):
-        raise StartError(f"serve() needs an ASGI app such as FastAPI(), got {app!r}")
-    with suppress(ValueError):  # some builtins have no signature
-        signature = inspect.signature(app)
-        try:
-            signature.bind("scope", "receive", "send")
-        except TypeError:
-            remedy = "call it first" if not signature.parameters else "pass the FastAPI() object itself"
-            raise StartError(f"{app!r} is not an ASGI app, it does not take (scope, receive, send); {remedy}") from None
-    return app
-
-
-def bind(port: int) -> socket.socket:
-    """A socket that listens on this port of 127.0.0.1; 0 takes a free one.
-
-    Raises:
-        StartError: the port is taken, reserved or no port number.
-    """
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    if sys.platform != "win32":  # there it would let two servers share one port
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((HOST, port))
-        listener.listen()
-    except (OSError, OverflowError) as error:
-        listener.close()
-        raise StartError(f"port {port!r} cannot be used ({error}); pass port=0 for a free one") from None
-    return listener
-
-
-def _route_logs() -> None:
-    logger = logging.getLogger("uvicorn")
-    if not any(isinstance(handler, _LogRouter) for handler in logger.handlers):
-        logger.addHandler(_LogRouter())
 
 
 def _blocked_at(thread: threading.Thread) -> str:

@@ -19,9 +19,11 @@ from typing import IO, Any, Self
 
 from uvicorn.config import LOGGING_CONFIG
 
-from .background import HOST, LOG_LENGTH, BackgroundServer, bind, ports_served
+from .background import BackgroundServer, ports_served
 from .cell import discard, enter, stop_earlier_run
 from .errors import ServerError, StartError
+from .listen import HOST, bind
+from .log import LENGTH
 
 __all__ = ["ServerProcess", "serve_process"]
 
@@ -47,7 +49,7 @@ class ServerProcess:
         self.port = port
         self._options = options
         self._children: list[subprocess.Popen[bytes]] = []
-        self._lines: deque[str] = deque(maxlen=LOG_LENGTH)
+        self._lines: deque[str] = deque(maxlen=LENGTH)
 
     def url(self, path: str = "/") -> str:
         """The WebSocket address of `path`."""

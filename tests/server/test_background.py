@@ -326,6 +326,18 @@ def test_unknown_option_is_named() -> None:
         serve(echo_app(), wsmaxsize=1)
 
 
+def test_missing_certificate_is_named() -> None:
+    """An option that uvicorn cannot use is told as it is, and not blamed on the app."""
+    with pytest.raises(StartError, match=r"did not start: FileNotFoundError: .*look at the options"):
+        serve(echo_app(), ssl_certfile="no-such-file.pem")
+
+
+def test_unknown_loop_is_named() -> None:
+    """A loop that cannot be imported is refused before a thread is started."""
+    with pytest.raises(StartError, match=r'did not start: .*"no_such_loop"'):
+        serve(echo_app(), loop="no_such_loop:new")
+
+
 def test_a_mistake_in_the_new_app_leaves_the_old_server() -> None:
     """A serve() that is refused for its app does not touch servers that run."""
     with serve(echo_app()) as running_server:
