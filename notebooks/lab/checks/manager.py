@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import selectors
+import inspect
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +15,8 @@ from websockets.exceptions import ConnectionClosed
 from ..patience import remaining
 from ..trial import Trial
 from ..trial_client import TrialClient
-from ..verdict import NotYet, judged, reason_of, refuse_stub, result_of, shown
+from ..verdict import NotYet, judged, refuse_stub, shown
+from .manager_typing import check_typing
 
 __all__ = ["check_devices", "check_typing", "check_who"]
 
@@ -27,6 +28,7 @@ PATH = "/ws/{user}"
 # exercise 1
 
 REPLACED = 4004
+ABNORMAL = 1006
 MOST = 3
 
 
@@ -54,21 +56,24 @@ def _numbered(clients: list[TrialClient], first: int = 1) -> dict[str, TrialClie
 
 
 def _expect_replaced(trial: Trial, ben: TrialClient, ana: list[TrialClient]) -> None:
-    """The first of four is closed with 4004, and no other."""
-    while remaining() > 0 and not any(map(_has_ended, (ben, *ana))):
-        time.sleep(0.002)
-    if _has_ended(ben):
-        raise NotYet("a fourth connection of ana closed ben's; count the connections of each user alone")
-    if _has_ended(ana[3]):
-        why = trial.failure() or f"code {ana[3].closed().code}"
-        raise NotYet(f"ana's fourth connection itself was closed ({why}); close her oldest, and let the new one stay")
-    if _has_ended(ana[1]) or _has_ended(ana[2]):
-        raise NotYet("a fourth connection of ana came, and not her oldest was closed; keep them in their order")
+    """Of ana's four the oldest is closed with 4004; whether others are as well, is seen later."""
+    while remaining() and not any(map(_has_ended, (ben, *ana))):
+        time.sleep(0.01)
     if not _has_ended(ana[0]):
-        raise NotYet("ana has four connections, and all are open; close the oldest with 4004")
-    if (code := ana[0].closed().code) != REPLACED:
-        why = trial.failure() or 'say why: `close(4004, "…")`'
+        raise NotYet(_not_replaced(trial, ben, ana))
+    if (code := ana[0].connection.close_code) != REPLACED:
+        why = trial.failure() or 'write `close(4004, "…")`'
         raise NotYet(f"ana's oldest connection was closed with {code}, expected {REPLACED}; {why}")
+
+
+def _not_replaced(trial: Trial, ben: TrialClient, ana: list[TrialClient]) -> str:
+    if _has_ended(ben):
+        return "a fourth connection of ana closed ben's; count each user's connections alone"
+    if _has_ended(ana[3]):
+        return f"ana's fourth connection itself was closed: {_end_of(ana[3], trial)}; close her oldest instead"
+    if any(map(_has_ended, ana)):
+        return "a fourth connection of ana came, and another than her oldest was closed; keep them in their order"
+    return "ana has four connections, and all are open; close the oldest with 4004"
 
 
 def _has_ended(client: TrialClient) -> bool:
@@ -76,20 +81,33 @@ def _has_ended(client: TrialClient) -> bool:
 
 
 def _expect_open(trial: Trial, when: str, **clients: TrialClient) -> None:
-    """Each client's server still answers its ping, behind whatever else it has sent."""
+    """No client has been closed; a pong comes behind whatever else its server has sent."""
     for name, client in clients.items():
         user, _, number = name.partition("_")
-        whose = f"{user}'s connection{f' number {number}' if number else ''}"
-        try:
-            answered = client.connection.ping().wait(remaining())
-        except ConnectionClosed:
-            answered = False
-        if not answered or _has_ended(client):
-            why = trial.failure() or f"code {client.closed().code}"
-            raise NotYet(f"{when}, and {whose} was closed: {why}; {_device_hint(when)}")
+        if not _is_open(client):
+            whose = f"{user}'s connection{f' number {number}' if number else ''}"
+            why, hint = _end_of(client, trial), _device_hint(when, user, client)
+            raise NotYet(f"{when}, and {whose} was closed: {why}; {hint}")
 
 
-def _device_hint(when: str) -> str:
+def _is_open(client: TrialClient) -> bool:
+    try:
+        pong = client.connection.ping()
+    except ConnectionClosed:
+        return False
+    while not pong.wait(0.01) and not _has_ended(client) and remaining():
+        pass
+    return pong.is_set() and not _has_ended(client)
+
+
+def _end_of(client: TrialClient, trial: Trial) -> str:
+    code = client.connection.close_code
+    return (code == ABNORMAL and trial.failure()) or f"code {code}"
+
+
+def _device_hint(when: str, user: str, client: TrialClient) -> str:
+    if user == "ben" and client.connection.close_code == REPLACED:
+        return "count each user's connections alone"
     if "left" in when:
         return "who leaves makes room again, in a `finally`"
     if "fourth" in when:
@@ -102,147 +120,7 @@ def _expect_no_failure(trial: Trial) -> None:
         raise NotYet(f"the right ones were closed, but {failure}; who was replaced is no longer in the list")
 
 
-# exercise 2
-
-PAUSE = 2.0
-KEYS = ((0.0, "ana"), (1.0, "ana"), (1.5, "ben"), (6.0, "ana"))
-"""When, in seconds, who presses a key."""
-TOLD = (
-    (0.0, "ana is typing"),
-    (1.5, "ben is typing"),
-    (3.0, "ana stopped"),
-    (3.5, "ben stopped"),
-    (6.0, "ana is typing"),
-    (8.0, "ana stopped"),
-)
-"""What the room hears then."""
-END = 12.0
-
-Told = tuple[float, str]
-
-
-@judged("each is told once, and it stops by itself after the last key of each user")
-def check_typing(typing_indicator: Callable[..., Any]) -> None:
-    """Check ``typing_indicator(tell, pause)``: it tells when a user begins to type, and when it is over.
-
-    The clock of this check does not run, it jumps to the next thing to do: no second is waited for.
-    """
-    refuse_stub(typing_indicator)
-
-    def play() -> list[Told] | BaseException:
-        return _play(typing_indicator)
-
-    play.__name__ = getattr(typing_indicator, "__name__", "typing_indicator")
-    outcome = result_of(play)
-    if isinstance(outcome, NotYet):
-        raise outcome
-    if isinstance(outcome, BaseException):
-        refuse_stub(typing_indicator, outcome)
-        raise NotYet(f"typing_indicator raised {reason_of(outcome, typing_indicator)}")
-    _compare(outcome)
-
-
-class _JumpingSelector(selectors.SelectSelector):
-    """Instead of waiting for a timer, it puts the clock on."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
-        if not ready and timeout:
-            self.now += timeout
-        return ready
-
-
-def _play(typing_indicator: Callable[..., Any]) -> list[Told] | BaseException:
-    """Press the keys, and note what is told when; or the exception that came of it."""
-    selector = _JumpingSelector()
-    loop = asyncio.SelectorEventLoop(selector)
-    loop.time = lambda: selector.now  # type: ignore[method-assign]
-    told: list[Told] = []
-    failures: list[BaseException] = []
-
-    def tell(text: object = None) -> None:
-        told.append((round(loop.time(), 3), text if isinstance(text, str) else shown(text)))
-
-    async def press_all() -> None:
-        pressed = typing_indicator(tell, PAUSE)
-        if not callable(pressed):
-            raise NotYet(f"typing_indicator returned {shown(pressed)}, expected the function to call at each key")
-        for when, user in KEYS:
-            await asyncio.sleep(when - loop.time())
-            if isinstance(pressing := pressed(user), Awaitable):
-                getattr(pressing, "close", lambda: None)()
-                raise NotYet("the function that is called at each key is a coroutine; write it with `def`")
-        await asyncio.sleep(END - loop.time())
-
-    loop.set_exception_handler(
-        lambda _, context: failures.append(context.get("exception") or NotYet(context["message"]))
-    )
-    try:
-        loop.run_until_complete(press_all())
-        _end_tasks(loop, failures)
-    except Exception as error:
-        failures.append(error)
-    finally:
-        loop.close()
-    return failures[0] if failures else told
-
-
-def _end_tasks(loop: asyncio.AbstractEventLoop, failures: list[BaseException]) -> None:
-    """End what the reader has started, and collect what has failed in it."""
-    tasks = asyncio.all_tasks(loop)
-    for task in tasks:
-        task.cancel()
-    results = loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True)) if tasks else []
-    failures += [error for error in results if isinstance(error, Exception)]
-
-
-def _compare(told: list[Told]) -> None:
-    """Say what the first difference means."""
-    for got, expected in zip([*told, None], [*TOLD, None], strict=False):
-        if got != expected:
-            raise NotYet(_typing_hint(got, expected, told))
-
-
-def _typing_hint(got: Told | None, expected: Told | None, told: list[Told]) -> str:
-    if expected is None and got is not None:
-        return f"at {got[0]:g} s the room was told {shown(got[1])} once more; call off the timer that is not needed"
-    assert expected is not None
-    when, text = expected
-    if got is None or got[0] > when:
-        return _silence_hint(when, text)
-    if got[1] == "ana is typing":
-        return f"{_presses(got[0])}, and the room was told {got[1]!r} again; only the first key is news"
-    if got[1] == "ana stopped" and got[0] < when:
-        return f"ana's last key was at 1 s, and 'ana stopped' was told at {got[0]:g} s; call off the earlier timer"
-    if got[0] == when:
-        return f"{_presses(when)}, and the room was told {shown(got[1])}, expected {text!r}"
-    return f"at {got[0]:g} s the room was told {shown(got[1])}, expected nothing until {text!r} at {when:g} s"
-
-
-def _silence_hint(when: float, text: str) -> str:
-    if (when, text) == TOLD[-2]:
-        return (
-            "ana had stopped and pressed a key again, and the room was told nothing; forget her timer when it is over"
-        )
-    if text.endswith("typing"):
-        return f"{_presses(when)}, and the room was told nothing, expected {text!r}"
-    user = text.split(maxsplit=1)[0]
-    last = when - PAUSE
-    return (
-        f"{user}'s last key was at {last:g} s, and at {when:g} s the room was not told {text!r}; "
-        f"start a timer for each user with `call_later(pause, …)`, in seconds"
-    )
-
-
-def _presses(when: float) -> str:
-    return next((f"{user} pressed a key at {at:g} s" for at, user in reversed(KEYS) if at <= when), f"at {when:g} s")
-
-
-# exercise 3
+# exercise 3 (exercise 2 is in manager_typing)
 
 
 @judged("who asks is told who is here, each user once, and nobody else hears of it")
@@ -296,7 +174,7 @@ def _chat_of(on_text: Callable[..., Any]) -> Handler:
         try:
             with manager.entered(user, device, outbox):
                 async for text in websocket.iter_text():
-                    if isinstance(doing := on_text(manager, user, outbox, text), Awaitable):
+                    if inspect.isawaitable(doing := on_text(manager, user, outbox, text)):
                         await doing
         finally:
             writer.cancel()
