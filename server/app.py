@@ -14,6 +14,7 @@ from starlette.types import Scope
 
 from .chat import Chat, MayJoin, everybody
 from .identity import Door
+from .limits import NoLingering
 from .manager import Manager
 from .settings import Settings
 
@@ -51,6 +52,7 @@ def create_app(settings: Settings | None = None, *, may_join: MayJoin = everybod
 
     app = FastAPI(title="Chat", lifespan=lifespan)
     app.state.manager = manager
+    app.add_middleware(NoLingering, seconds=settings.send_seconds)
     app.include_router(door.routes)
     app.websocket("/ws")(chat.connect)
     app.mount("/", _Page(settings))

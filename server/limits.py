@@ -1,16 +1,17 @@
-"""How much a client may send: messages per second and bytes per message, whatever the messages say."""
+"""How much a client may send, whatever it says, and how long it may take to read its end."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from aiolimiter import AsyncLimiter
 from fastapi import WebSocket, WebSocketException
-from starlette.types import Message
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .messages import CloseCode
 
-__all__ = ["MeteredWebSocket", "RateLimiter"]
+__all__ = ["MeteredWebSocket", "NoLingering", "RateLimiter"]
 
 
 class RateLimiter:
@@ -84,3 +85,28 @@ class MeteredWebSocket(WebSocket):
             if not await self._take():
                 raise WebSocketException(CloseCode.KICKED_FOR_SPAM, f"more than {self._rate:g} messages per second")
         return event
+
+
+class NoLingering:
+    """Middleware that takes the socket away from a peer that does not read its end.
+
+    A server that closes a connection waits until the peer has taken what was sent before. One that
+    takes nothing would keep a socket and its buffers for ever, and no limit would count them: its
+    handler has ended. Works where the server is uvicorn and no other middleware stands in between;
+    elsewhere it does nothing.
+    """
+
+    def __init__(self, app: ASGIApp, *, seconds: float) -> None:
+        """Give a peer so many `seconds` after its handler has ended."""
+        self._app = app
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection, or request."""
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            transport = getattr(getattr(send, "__self__", None), "transport", None)
+            if scope["type"] == "websocket" and transport is not None and transport.get_write_buffer_size():
+                # harmless where the peer has read it all by then, and the transport is closed
+                asyncio.get_running_loop().call_later(self._seconds, transport.abort)

@@ -67,7 +67,8 @@ class Settings(BaseSettings):
     """Bytes that may wait for one slow connection; more closes it (4008)."""
 
     send_seconds: float = Field(default=10.0, gt=0)
-    """Seconds until a connection that takes nothing of what waits for it is closed (4008)."""
+    """Seconds until a connection that takes nothing of what waits for it is closed (4008), and as many more until
+    its socket is taken away, should the peer not even read that."""
 
     idle_seconds: float | None = Field(default=None, gt=0)
     """Seconds without a message from the client until it is closed (1008); none: it may listen for ever.

@@ -8,9 +8,12 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
 
+from server import serve
+from server.app import create_app
 from server.chat import expiring
 from server.manager import Connection
 from server.messages import CloseCode
@@ -137,6 +140,18 @@ def test_whoever_does_not_read_is_closed(outbox: dict[str, Any]) -> None:
         room.hall.until_handlers(1)
         assert room.manager.users == ("ana",)
         assert [ana.hear("message")["id"] for _ in range(200)] == list(range(200))
+
+
+def test_whoever_does_not_read_even_its_end_loses_its_socket() -> None:
+    """Otherwise socket and buffers would stay for ever, counted by no limit."""
+    app = create_app(Settings(key=SecretStr(KEY), message_burst=1_000_000, outbox_messages=20, send_seconds=0.2))
+    with serve(app) as server, Silent(server, "sid"), Person(server, "ana") as ana:
+        for number in range(200):
+            ana.say("x" * 2_000, id=number)
+        deadline = time.monotonic() + DEADLINE
+        while server.connections > 1 and ana.answers():
+            assert time.monotonic() < deadline
+        assert ana.answers()
 
 
 def test_an_idle_client_is_closed_with_1008() -> None:
