@@ -18,7 +18,7 @@ from server.settings import Settings
 from server.tickets import issue_session
 from tests.server.people import DEADLINE, KEY, chat
 
-ANA = issue_session("ana", key=KEY, seconds=60)
+ANA = issue_session("ana", key=KEY, seconds=24 * 3600)  # made at collection, used minutes later
 BEARER = {"Authorization": f"Bearer {ANA}"}
 PAGE = "https://app.example"
 STRANGER = "https://evil.example"
