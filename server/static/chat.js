@@ -29,8 +29,11 @@ const hear = {
   presence(message) {
     const room = rooms.get(message.room);
     if (!room) return;
-    if (message.users && room.wasLost) note(room, "You were away for a moment. What was said meanwhile is not shown.");
-    if (message.users) room.wasLost = false;
+    if (message.users) {
+      if (room.wasLost) note(room, "You were away for a moment. What was said meanwhile is not shown.");
+      room.wasLost = false;
+      for (const [id, question] of asked) if (question.room === room) asked.delete(id);
+    }
     for (const text of room.present(message)) note(room, text);
     if (room === current) view.showPeople(room, me);
   },
@@ -38,9 +41,9 @@ const hear = {
     const room = rooms.get(name);
     if (!room) return;
     room.typing.delete(user);
-    const mine = user === me ? asked.get(id)?.entry : undefined;
-    asked.delete(mine && id);
+    const mine = user === me ? asked.get(id)?.entry : undefined; // said here, and not in another window
     if (mine) {
+      asked.delete(id);
       mine.state = "sent";
       view.showEntryState(mine);
     } else {
@@ -244,8 +247,16 @@ async function logIn(name) {
   return `The server refuses (${answer.status}).`;
 }
 
+function addressedRoom() {
+  try {
+    return roomName(decodeURIComponent(location.hash));
+  } catch {
+    return ""; // not every address is one of ours
+  }
+}
+
 addEventListener("hashchange", () => {
-  const name = roomName(decodeURIComponent(location.hash));
+  const name = addressedRoom();
   if (name && name !== current?.name) enter(name);
 });
 
@@ -254,5 +265,5 @@ setInterval(() => view.showTyping(current), 1_000);
 
 // The beginning: the rooms of the last visit, and the one that the address names
 
-for (const name of [...keptRooms(), roomName(decodeURIComponent(location.hash)) || FIRST_ROOM]) enter(roomName(name));
+for (const name of [...keptRooms(), addressedRoom() || FIRST_ROOM].map(roomName).filter(Boolean)) enter(name);
 connection.connect();

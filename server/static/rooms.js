@@ -11,6 +11,7 @@ export class Room {
     this.count = 0;
     this.unread = 0;
     this.draft = "";
+    this.wasLost = false; // the connection was, and the room has not been entered again
     this.typing = new Map(); // user: when to stop showing it
   }
 

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from server import BackgroundServer, serve
 from server.app import create_app
+from server.messages import CloseCode
 from server.settings import Settings
 
 from .conftest import SCREENSHOTS
@@ -260,9 +261,18 @@ def test_a_page_that_sent_too_much_does_not_come_back_by_itself(visit: Visit) ->
 
 def test_a_session_that_ends_asks_to_log_in_again(visit: Visit) -> None:
     """In the middle of the conversation; the rooms are still there afterwards."""
-    with chat(session_seconds=2) as server:
+    inner, outer = app(), FastAPI()
+
+    @outer.post("/expire")
+    async def expire() -> None:
+        for connection in inner.state.manager.connections("Ana"):
+            connection.end(CloseCode.AUTH_REQUIRED, "the session has expired, log in again")
+
+    outer.mount("/", inner)
+    with serve(outer) as server:
         ana = visit(server, "Ana")
         ana.join("kitchen")
+        ana.page.request.post(server.http("/expire"))
         expect(ana.page.get_by_role("alert")).to_have_text("Your session has ended. Log in again to go on.")
         expect(ana.page.get_by_label("Your name")).to_have_value("Ana")
         ana.log_in("Ana")
@@ -362,6 +372,13 @@ def test_other_rooms_count_what_is_new(server: BackgroundServer, visit: Visit) -
     ana.page.get_by_role("button", name="Leave").click()
     ben.hears("Ana left")
     expect(ana.page.get_by_role("heading", level=1)).to_have_text("kitchen")
+
+
+@pytest.mark.parametrize(("fragment", "room"), [("#kitchen", "kitchen"), ("#%E4%BD%A0", "你"), ("#%ff%", "lobby")])
+def test_the_address_names_the_room(server: BackgroundServer, visit: Visit, fragment: str, room: str) -> None:
+    """A link leads into a room, and one that makes no sense into the first."""
+    ana = visit(f"{server.http()}{fragment}", "Ana")
+    expect(ana.page.get_by_role("heading", level=1)).to_have_text(room)
 
 
 def test_a_closed_room_says_so(visit: Visit) -> None:
