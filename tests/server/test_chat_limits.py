@@ -166,7 +166,7 @@ def test_a_session_that_ends_closes_its_connections_with_4001() -> None:
     with (
         chat() as room,
         Person(room.server, "ana") as other,
-        Person(room.server, "ana", room=None, seconds=2) as ana,
+        Person(room.server, "ana", room=None, seconds=3) as ana,
     ):
         assert ana.end() == (CloseCode.AUTH_REQUIRED, "the session has expired, log in again")
         assert other.answers()
