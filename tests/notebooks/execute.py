@@ -7,18 +7,23 @@ version of Python, no widget state, and cell ids that are made from the section'
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from traitlets.config import Config
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
-CELL_TIMEOUT = 30.0  # seconds, far above what a cell may take: a cell that hangs ends the run
+CELL_TIMEOUT = 30  # seconds, far above what a cell may take: a cell that hangs ends the run
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python", "pygments_lexer": "ipython3"}
@@ -51,17 +56,27 @@ def execute(notebook: Any) -> Any:
         CellExecutionError: a cell without the tag ``raises-exception`` raised one.
         CellTimeoutError: a cell ran for longer than 30 s.
     """
-    client = NotebookClient(
-        notebook,
-        kernel_name="python3",
-        timeout=int(CELL_TIMEOUT),
-        resources={"metadata": {"path": str(NOTEBOOKS)}},
-        record_timing=False,
-        store_widget_state=False,
-        coalesce_streams=True,
-    )
-    client.execute()
+    with client_for(notebook, timeout=CELL_TIMEOUT) as client:
+        client.execute()
     return tidy(notebook)
+
+
+@contextmanager
+def client_for(notebook: Any, *, timeout: int) -> Iterator[NotebookClient]:
+    """A client that runs cells of `notebook` in a kernel of its own, in the folder of the notebooks."""
+    with TemporaryDirectory() as folder:
+        # jupyter_client chooses free ports before the kernel takes them, and others may be faster
+        address = {"transport": "ipc", "ip": f"{folder}/kernel"} if os.name == "posix" else {}
+        yield NotebookClient(
+            notebook,
+            config=Config(KernelManager=address),
+            kernel_name="python3",
+            timeout=timeout,
+            resources={"metadata": {"path": str(NOTEBOOKS)}},
+            record_timing=False,
+            store_widget_state=False,
+            coalesce_streams=True,
+        )
 
 
 def tidy(notebook: Any) -> Any:

@@ -14,7 +14,8 @@ import pytest
 from nbclient import NotebookClient
 from nbformat import v4
 
-from .lesson import LESSONS, ROOT, Lesson, outputs, tags
+from . import execute
+from .lesson import LESSONS, Lesson, outputs, tags
 
 CELL_TIMEOUT = 15  # seconds; a cell may take 3, and the machine may be busy
 # not compared, as in the strict re-run: pictures made of points, and models of widgets
@@ -40,25 +41,21 @@ print(json.dumps({
 class Kernel:
     """One kernel, as a front end uses it."""
 
-    def __init__(self, lesson: Lesson) -> None:
-        self._cells = [*deepcopy(lesson.code), v4.new_code_cell(LOOK)]
-        self._client = NotebookClient(
-            v4.new_notebook(cells=self._cells),
-            timeout=CELL_TIMEOUT,
-            resources={"metadata": {"path": str(ROOT / "notebooks")}},
-            coalesce_streams=True,
-        )
+    def __init__(self, client: NotebookClient) -> None:
+        self._client = client
 
+    @classmethod
     @contextmanager
-    def running(self) -> Iterator[Kernel]:
-        """Start the kernel, and end it afterwards."""
-        with self._client.setup_kernel():
-            yield self
+    def of(cls, lesson: Lesson) -> Iterator[Kernel]:
+        """Start a kernel for this lesson, and end it afterwards."""
+        notebook = v4.new_notebook(cells=[*deepcopy(lesson.code), v4.new_code_cell(LOOK)])
+        with execute.client_for(notebook, timeout=CELL_TIMEOUT) as client, client.setup_kernel():
+            yield cls(client)
 
     def run(self, index: int) -> tuple[Any, float]:
         """Run this code cell: the cell with its outputs, and the seconds that it took."""
         start = time.perf_counter()
-        cell = self._client.execute_cell(self._cells[index], index)
+        cell = self._client.execute_cell(self._client.nb.cells[index], index)
         return cell, time.perf_counter() - start
 
     def look(self) -> dict[str, list[str]]:
@@ -83,7 +80,7 @@ def _comparable(cell: Any) -> Iterator[tuple[str, str]]:
 def test_lesson_runs_twice_in_one_kernel(path: Path, record_property: Any) -> None:
     """Run All works again in the same kernel, with the stored outputs, and its threads and sockets are gone."""
     lesson = Lesson(path)
-    with Kernel(lesson).running() as kernel:
+    with Kernel.of(lesson) as kernel:
         before = kernel.look()
         for run in ("first", "second"):
             seconds = {}
