@@ -51,10 +51,12 @@ notebooks: $(DEV)
 
 $(COURSE): pyproject.toml | $(RUN)/python
 	$(RUN)/python -m pip install --quiet --editable '.[course]'
+	$(RUN)/python -c 'import matplotlib.pyplot'  # its font cache is built once, and not in a reader's first cell
 	@touch $@
 
 $(DEV): pyproject.toml | $(RUN)/python
 	$(RUN)/python -m pip install --quiet --editable '.[course,dev]'
+	$(RUN)/python -c 'import matplotlib.pyplot'
 	@touch $(COURSE) $@
 
 $(RUN)/python:
