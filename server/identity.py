@@ -93,7 +93,9 @@ class Door:
             HTTPException: refused, for a program.
             WebSocketException: refused, for a page.
         """
-        by_ticket = "ticket" in websocket.query_params and "authorization" not in websocket.headers
+        # in the order in which a handshake looks for a token
+        bearer = websocket.headers.get("authorization", "").lower().startswith("bearer ")
+        by_ticket = "ticket" in websocket.query_params and not bearer
         sessions: list[Session] = []
 
         def verify(token: str) -> str | None:
@@ -104,13 +106,7 @@ class Door:
             sessions.append(session)
             return session.user
 
-        handshake = Handshake(
-            origins=self._settings.origins,
-            verify=verify,
-            query="ticket" if by_ticket else None,
-            cookie=None if by_ticket else COOKIE,
-        )
-        await handshake(websocket)
+        await Handshake(origins=self._settings.origins, verify=verify, cookie=COOKIE)(websocket)
         return sessions[0]
 
     # the HTTP routes

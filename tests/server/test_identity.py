@@ -204,6 +204,17 @@ def test_a_ticket_is_no_session(server: BackgroundServer, http: httpx.Client) ->
     assert knock(server, f"/ws?ticket={ticket}") == WELCOME
 
 
+def test_the_password_of_a_proxy_is_no_answer(server: BackgroundServer, http: httpx.Client) -> None:
+    """A browser that logged in to a proxy sends that header with everything; its ticket and its cookie still count."""
+    basic = {"Authorization": "Basic YW5hOnNlY3JldA=="}
+    http.cookies.set(COOKIE, ANA)
+    ticket = http.post("/ticket", headers=basic).json()["ticket"]
+    assert knock(server, f"/ws?ticket={ticket}", additional_headers=basic) == WELCOME
+    assert knock(server, f"/ws?ticket={ANA}", additional_headers=basic) == "HTTP 401"
+    cookie = basic | {"Cookie": f"{COOKIE}={ANA}"}
+    assert knock(server, origin=own(server), additional_headers=cookie) == WELCOME
+
+
 def test_a_cookie_counts_only_with_an_origin(server: BackgroundServer) -> None:
     """A browser sends it whoever wrote the page: another site's page with your cookie is refused."""
     cookie = {"Cookie": f"{COOKIE}={ANA}"}
