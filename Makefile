@@ -19,7 +19,7 @@ lab: $(COURSE)
 
 test: lint
 	$(RUN)/python tests/browser/chromium.py
-	$(RUN)/python -m pytest --nbval
+	$(RUN)/python -m pytest --nbval -n 3 --no-loadscope-reorder
 
 test-all:
 	@tests/project/every-python $(MAKE)

@@ -1,0 +1,27 @@
+"""The log behind rooms and inboxes: what a broker promises, and the two that keep it."""
+
+from .protocol import (
+    Broker,
+    BrokerError,
+    Health,
+    History,
+    Limits,
+    Listener,
+    PayloadError,
+    Position,
+    Record,
+    UnavailableError,
+)
+
+__all__ = [
+    "Broker",
+    "BrokerError",
+    "Health",
+    "History",
+    "Limits",
+    "Listener",
+    "PayloadError",
+    "Position",
+    "Record",
+    "UnavailableError",
+]
