@@ -1,0 +1,403 @@
+"""One message to everyone: bounded outboxes, what happens when one is full, a text encoded once (lesson 04).
+
+`put` never waits and never raises, whatever the peer does. So a loop over a thousand outboxes takes
+as long as a loop, and a peer that is slow, gone or failing costs the others nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, NoReturn, Protocol
+from weakref import WeakSet
+
+from fastapi import WebSocket, WebSocketException
+from websockets.frames import Frame, Opcode
+
+from .echo import Conversation
+from .messages import CloseCode
+
+__all__ = [
+    "FanoutStatistics",
+    "Outbox",
+    "OutboxStatistics",
+    "Overflow",
+    "PortableOutbox",
+    "Prepared",
+    "Receiver",
+    "fan_out",
+    "open_outbox",
+    "statistics",
+]
+
+AHEAD = 16  # times its bounds that an outbox takes before it has had a turn to send: no fault of the peer
+
+
+class Overflow(Enum):
+    """What is done when a message does not fit into an outbox."""
+
+    DROP_OLDEST = "drop_oldest"
+    """The oldest that wait are dropped, and counted: for what is soon out of date, such as a log."""
+
+    KEEP_LATEST = "keep_latest"
+    """A message takes the place of the one with its key that still waits, whether the outbox is full or not: for
+    states, such as a price. Messages without a key stay, and the oldest of all are dropped when it is full."""
+
+    DISCONNECT = "disconnect"
+    """The peer is closed with 4008, comes back and asks for what it missed: for what nobody may miss."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A message that is made ready for the wire once, however many receive it."""
+
+    text: str
+    """What is sent. Half a surrogate pair, which no UTF-8 can carry, becomes a question mark."""
+    key: str | None = None
+    """What it is the state of, for `Overflow.KEEP_LATEST`."""
+    size: int = field(init=False, repr=False, compare=False)
+    """Bytes of the text as UTF-8."""
+    frame: bytes = field(init=False, repr=False, compare=False)
+    """One whole text frame as a server sends it: final, unmasked, not compressed. Built when it is first asked for."""
+
+    def __post_init__(self) -> None:
+        size = len(self.text)
+        if not self.text.isascii():
+            data = self.text.encode(errors="replace")
+            size = len(data)
+            object.__setattr__(self, "text", data.decode())
+        object.__setattr__(self, "size", size)
+
+    def __getattr__(self, name: str) -> bytes:
+        # Python comes here only while the slot is empty, so that reading it later costs what an attribute costs
+        if name != "frame":
+            raise AttributeError(name)
+        frame = Frame(Opcode.TEXT, self.text.encode()).serialize(mask=False)
+        object.__setattr__(self, "frame", frame)
+        return frame
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutboxStatistics:
+    """What one outbox holds, and what it has done."""
+
+    messages: int
+    """Messages that wait."""
+    size: int
+    """Bytes of the messages that wait, as UTF-8."""
+    sent: int
+    """Messages handed to the server software."""
+    dropped: int
+    """Messages that the peer will never get: pushed out, replaced by a newer one, or waiting when it ended."""
+    blocked: bool
+    """Whether it waits for a peer that does not keep up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FanoutStatistics:
+    """What all outboxes of this process hold and have done together."""
+
+    connections: int
+    """Outboxes that are open."""
+    blocked: int
+    """Of these, how many wait for a peer that does not keep up."""
+    messages: int
+    """Messages that wait."""
+    size: int
+    """Bytes of the messages that wait, as UTF-8."""
+    sent: int
+    """Messages handed to the server software, those of closed outboxes included."""
+    dropped: int
+    """Messages that their peers will never get, those of closed outboxes included."""
+    slow: int
+    """Connections closed with 4008, because they did not read."""
+
+
+class Outbox:
+    """The messages that wait for one connection; made by `open_outbox`.
+
+    `put` and `end` run on the loop's thread. They never wait and never raise. A larger outbox forgives
+    longer pauses of a phone in a tunnel, and costs its bytes for each slow connection. What is put
+    before the outbox has had a turn to send is not held against the peer, until it is 16 times as much.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_cap_bytes",
+        "_cap_messages",
+        "_dropped",
+        "_due",
+        "_ended",
+        "_most_bytes",
+        "_most_messages",
+        "_overflow",
+        "_passed",
+        "_places",
+        "_sent",
+        "_size",
+        "_waiting",
+    )
+
+    def __init__(self, *, messages: int = 256, size: int = 1 << 20, overflow: Overflow = Overflow.DISCONNECT) -> None:
+        """Bound the outbox by a number of messages and by a number of bytes, as UTF-8."""
+        self._most_messages = messages
+        self._most_bytes = size
+        self._overflow = overflow
+        self._waiting: list[Prepared] = []
+        self._size = 0
+        self._places: dict[str, int] | None = {} if overflow is Overflow.KEEP_LATEST else None  # see _passed
+        self._passed = 0  # messages that have left the head of the line; a key's place is counted from the first ever
+        self._sent = 0
+        self._dropped = 0
+        self._due = False  # a turn to send has been asked for, or the peer is waited for
+        self._ended = False
+        self._set_blocked(blocked=False)
+        _registry.add(self)
+
+    def __len__(self) -> int:
+        """How many messages wait."""
+        return len(self._waiting)
+
+    @property
+    def writer(self) -> Callable[[Conversation], Awaitable[None]] | None:
+        """The `writer` of `converse`, or None where none is needed."""
+        return None
+
+    def put(self, message: str | Prepared) -> None:
+        """Add a message; what happens to one too many is what `Overflow` says."""
+        if self._ended:
+            return
+        if isinstance(message, str):
+            message = Prepared(message)
+        if self._places is not None and message.key is not None and self._replace(message.key, message):
+            return
+        self._waiting.append(message)
+        self._size = size = self._size + message.size
+        if not self._due:
+            self._due = True
+            self._wake()
+        if len(self._waiting) > self._cap_messages or size > self._cap_bytes:
+            self._make_room()
+
+    def end(self, code: int, reason: str) -> None:
+        """Have the connection closed with this code; what waits is dropped, the first `end` counts."""
+        if self._ended:
+            return
+        self._ended = True
+        if code == CloseCode.TOO_SLOW:
+            _registry.count_slow()
+        self._forget()
+        self._goodbye(code, reason)
+
+    def statistics(self) -> OutboxStatistics:
+        """Count what it holds and has done."""
+        return OutboxStatistics(
+            messages=len(self._waiting),
+            size=self._size,
+            sent=self._sent,
+            dropped=self._dropped,
+            blocked=self._cap_messages == self._most_messages,
+        )
+
+    # what the two ways do differently
+
+    def _wake(self) -> None:
+        """Ask for a turn to send."""
+        raise NotImplementedError
+
+    def _goodbye(self, code: int, reason: str) -> None:
+        """Have the connection closed."""
+        raise NotImplementedError
+
+    # the line
+
+    def _set_blocked(self, *, blocked: bool) -> None:
+        times = 1 if blocked else AHEAD
+        self._cap_messages = times * self._most_messages
+        self._cap_bytes = times * self._most_bytes
+
+    def _replace(self, key: str, message: Prepared) -> bool:
+        """Put a message where the one with its key waits; False where none does."""
+        assert self._places is not None
+        place = self._places.get(key, -1) - self._passed
+        if place < 0:
+            self._places[key] = self._passed + len(self._waiting)
+            return False
+        self._size += message.size - self._waiting[place].size
+        self._waiting[place] = message
+        self._dropped += 1
+        if self._size > self._cap_bytes:
+            self._make_room()
+        return True
+
+    def _make_room(self) -> None:
+        if self._overflow is Overflow.DISCONNECT:
+            waiting = f"{len(self._waiting)} messages of {self._size} bytes wait"
+            self.end(CloseCode.TOO_SLOW, f"{waiting}; read faster")
+            return
+        excess = len(self._waiting) - self._cap_messages
+        size = self._size
+        for index, message in enumerate(self._waiting):
+            if index >= excess and size <= self._cap_bytes:
+                break
+            size -= message.size
+        else:
+            index = len(self._waiting)
+        self._dropped += index
+        self._take(index)
+
+    def _take(self, count: int) -> list[Prepared]:
+        """Take the first messages out of the line."""
+        taken = self._waiting[:count]
+        del self._waiting[:count]
+        self._passed += count
+        for message in taken:
+            self._size -= message.size
+            if self._places and message.key is not None:
+                self._places.pop(message.key, None)
+        return taken
+
+    def _forget(self) -> None:
+        self._dropped += len(self._waiting)
+        self._take(len(self._waiting))
+
+
+class PortableOutbox(Outbox):
+    """An outbox over any ASGI server: `writer` is a task that sends one message after the other."""
+
+    __slots__ = ("_filled", "_reason", "_writer")
+
+    def __init__(self, *, messages: int = 256, size: int = 1 << 20, overflow: Overflow = Overflow.DISCONNECT) -> None:
+        super().__init__(messages=messages, size=size, overflow=overflow)
+        self._filled = asyncio.Event()
+        self._reason: WebSocketException | None = None
+        self._writer: asyncio.Task[Any] | None = None
+
+    @property
+    def writer(self) -> Callable[[Conversation], Awaitable[None]]:
+        """Sends what is put, in order, until `end`; the `writer` of `converse`."""
+        return self._write
+
+    def _wake(self) -> None:
+        self._filled.set()
+
+    def _goodbye(self, code: int, reason: str) -> None:
+        self._reason = WebSocketException(code, reason)
+        if self._writer is not None:
+            self._writer.cancel()
+
+    async def _write(self, talk: Conversation) -> None:
+        if self._reason is not None:
+            raise self._reason
+        self._writer = asyncio.current_task()
+        try:
+            await self._send_all(talk)
+        except asyncio.CancelledError:
+            # like asyncio.timeout: our own cancel becomes the goodbye, unless somebody else has cancelled too
+            if self._reason is not None and self._writer is not None and not self._writer.uncancel():
+                raise self._reason from None
+            raise
+        finally:
+            self._writer = None
+            _registry.retire(self)
+
+    async def _send_all(self, talk: Conversation) -> NoReturn:
+        while True:
+            await self._filled.wait()
+            self._filled.clear()
+            while self._waiting:
+                [message] = self._take(1)
+                # while the peer keeps up this does not wait, and nobody ever sees it set
+                self._set_blocked(blocked=True)
+                await talk.send_text(message.text, give_way=False)
+                self._set_blocked(blocked=False)
+                self._sent += 1
+            self._due = False
+
+
+class _Registry:
+    """Every open outbox of this process, and the sums of those that are closed; servers have threads of their own."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: WeakSet[Outbox] = WeakSet()
+        self._sent = self._dropped = self._slow = 0
+
+    def add(self, outbox: Outbox) -> None:
+        with self._lock:
+            self._open.add(outbox)
+
+    def count_slow(self) -> None:
+        with self._lock:
+            self._slow += 1
+
+    def retire(self, outbox: Outbox) -> None:
+        """Keep the sums of an outbox that is done; harmless for one that has been retired."""
+        with self._lock:
+            if outbox in self._open:
+                self._open.discard(outbox)
+                done = outbox.statistics()
+                self._sent += done.sent
+                self._dropped += done.dropped
+
+    def statistics(self) -> FanoutStatistics:
+        with self._lock:
+            each = [outbox.statistics() for outbox in self._open]
+            return FanoutStatistics(
+                connections=len(each),
+                blocked=sum(one.blocked for one in each),
+                messages=sum(one.messages for one in each),
+                size=sum(one.size for one in each),
+                sent=self._sent + sum(one.sent for one in each),
+                dropped=self._dropped + sum(one.dropped for one in each),
+                slow=self._slow,
+            )
+
+
+_registry = _Registry()
+
+
+def statistics() -> FanoutStatistics:
+    """Count what all outboxes of this process hold and have done; costs a look at each."""
+    return _registry.statistics()
+
+
+def open_outbox(
+    websocket: WebSocket,
+    *,
+    messages: int = 256,
+    size: int = 1 << 20,
+    overflow: Overflow = Overflow.DISCONNECT,
+    seconds: float = 10.0,
+) -> Outbox:
+    """An outbox for this connection, by the fastest way that its server offers.
+
+    Args:
+        websocket: the connection, accepted or not.
+        messages: how many may wait while the peer does not keep up.
+        size: bytes of messages that may wait, as UTF-8.
+        overflow: what becomes of one too many.
+        seconds: until a peer that takes nothing is closed with 4008, and as many more until its socket is taken away.
+    """
+    return PortableOutbox(messages=messages, size=size, overflow=overflow)
+
+
+class Receiver(Protocol):
+    """A member of a room: whoever can be handed a message."""
+
+    def deliver(self, message: str | Prepared) -> None:
+        """Take a message; never waits and never raises."""
+
+
+def fan_out(receivers: Iterable[Outbox | Receiver], message: str | Prepared) -> int:
+    """Hand one message to every outbox, or member that has one; how many there were. Never waits."""
+    if isinstance(message, str):
+        message = Prepared(message)
+    count = 0
+    for receiver in receivers:
+        (receiver.put if isinstance(receiver, Outbox) else receiver.deliver)(message)
+        count += 1
+    return count
