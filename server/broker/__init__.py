@@ -1,5 +1,7 @@
 """The log behind rooms and inboxes: what a broker promises, and the two that keep it."""
 
+from .local import LocalBroker
+from .open import open_broker
 from .protocol import (
     Broker,
     BrokerError,
@@ -20,8 +22,10 @@ __all__ = [
     "History",
     "Limits",
     "Listener",
+    "LocalBroker",
     "PayloadError",
     "Position",
     "Record",
     "UnavailableError",
+    "open_broker",
 ]

@@ -60,7 +60,7 @@ def _check_name(what: str, name: str) -> None:
         raise PayloadError(f"the {what} is empty; give it 1 to {LONGEST_NAME} characters")
     if len(name) > LONGEST_NAME:
         raise PayloadError(
-            f"the {what} {name[:20]!r}… has {len(name)} characters; give it at most {LONGEST_NAME}, such as a hash of it"
+            f"the {what} {name[:20]!r}… has {len(name)} characters; the limit is {LONGEST_NAME}; use a hash of it"
         )
     _size(what, name)
 

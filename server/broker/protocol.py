@@ -7,10 +7,9 @@ Centrifugo's history streams.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 from ..errors import ServerError
 
@@ -73,8 +72,9 @@ class History:
     """Of the newest record stored at that moment, whether or not it is among `records`."""
 
     complete: bool
-    """Whether `records` begins right after the position that was asked for. False where the epoch is another or the
-    records in between have been dropped by a limit: the reader missed something that no longer exists."""
+    """Whether `records` begins right after the position that was asked for; true where none was asked for. False where
+    the epoch is another, the offset is beyond the newest, or the records in between have been dropped by a limit: the
+    reader missed something that no longer exists, and `records` begins with the oldest that does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +124,16 @@ class Broker(Protocol):
     `UnavailableError` when the engine is away; subscriptions outlive that and fill the gap by themselves.
     """
 
+    async def __aenter__(self) -> Self:
+        """Reach the engine, or open the file.
+
+        Raises:
+            BrokerError: that cannot be done.
+        """
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Let go of the engine, and end every task and thread of the broker."""
+
     @property
     def limits(self) -> Limits:
         """What is kept and taken."""
@@ -132,7 +142,8 @@ class Broker(Protocol):
         """Store a record and tell every listener in every process; its position.
 
         A record is stored before this returns. Publishing again with the same `key` to the same topic stores
-        nothing and returns the position of the first time.
+        nothing and returns the position of the first time, whatever the payload. When the caller is cancelled, the
+        record is stored and delivered, or neither.
 
         Raises:
             PayloadError: the topic, the key or the payload is empty or too long.
@@ -148,9 +159,12 @@ class Broker(Protocol):
     async def history(self, topic: str, after: Position | None = None, *, limit: int | None = None) -> History:
         """The records after a position, oldest first, or all that are kept; at most `limit`, the oldest of them.
 
-        Without `after`, `limit` takes the newest instead: "the last twenty".
+        Without `after`, `limit` takes the newest instead: "the last twenty". With a limit of 0 there are no records,
+        only the position. A topic that nobody has used yet gets its epoch here, and a position with offset 0.
 
         Raises:
+            PayloadError: the topic is empty or too long.
+            ValueError: the limit is negative.
             UnavailableError: the engine did not answer.
         """
 
@@ -158,9 +172,10 @@ class Broker(Protocol):
         """Call `listener` for what is published to `topic` from now on, for the length of the block.
 
         The block gets the position after which the first record comes, so that ``history`` up to it and the
-        records after it have neither a gap nor a duplicate.
+        records after it have neither a gap nor a duplicate. A listener that raises is logged, and hurts nobody else.
 
         Raises:
+            PayloadError: the topic is empty or too long.
             UnavailableError: the engine did not answer.
         """
 
@@ -168,8 +183,11 @@ class Broker(Protocol):
         """Whether the engine answers, as far as is known without asking it."""
 
     async def drop(self, topic: str) -> None:
-        """Forget everything about a topic; its next record begins a new epoch.
+        """Forget everything about a topic, its keys too; its next record begins a new epoch.
+
+        Listeners stay, and are told by ``on_reset``.
 
         Raises:
+            PayloadError: the topic is empty or too long.
             UnavailableError: the engine did not answer.
         """
