@@ -7,21 +7,25 @@ as long as a loop, and a peer that is slow, gone or failing costs the others not
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cache
 from typing import Any, NoReturn, Protocol
 from weakref import WeakSet
 
 from fastapi import WebSocket, WebSocketException
 from websockets.frames import Frame, Opcode
 
-from .echo import Conversation
+from .echo import Conversation, cut_reason
+from .frames import EXTENSION, FanoutProtocol
 from .messages import CloseCode
 
 __all__ = [
     "FanoutStatistics",
+    "FrameOutbox",
     "Outbox",
     "OutboxStatistics",
     "Overflow",
@@ -202,6 +206,11 @@ class Outbox:
             blocked=self._cap_messages == self._most_messages,
         )
 
+    @property
+    def passed(self) -> int:
+        """Messages that have left the line so far, sent or dropped."""
+        return self._passed
+
     # what the two ways do differently
 
     def _wake(self) -> None:
@@ -318,6 +327,63 @@ class PortableOutbox(Outbox):
             self._due = False
 
 
+class FrameOutbox(Outbox):
+    """An outbox over `FanoutProtocol`: no task, and nothing waits here while the peer keeps up."""
+
+    __slots__ = ("_link",)
+
+    def __init__(
+        self,
+        link: FanoutProtocol,
+        *,
+        messages: int = 256,
+        size: int = 1 << 20,
+        overflow: Overflow = Overflow.DISCONNECT,
+        seconds: float = 10.0,
+    ) -> None:
+        super().__init__(messages=messages, size=size, overflow=overflow)
+        self._link = link
+        link.attach(self, seconds=seconds)
+
+    def take_frames(self, size: int) -> bytes:
+        """Frames that wait, whole and joined: all, or as many as it takes to fill `size` bytes."""
+        waiting = self._waiting
+        if self._size > size or self._places:
+            waiting = self._take(self._first(size))
+        else:
+            self._waiting = []
+            self._passed += len(waiting)
+            self._size = 0
+        self._sent += len(waiting)
+        self._due = bool(self._waiting)
+        return b"".join([message.frame for message in waiting])
+
+    def block(self, *, blocked: bool) -> None:
+        """The peer does not keep up: what waits counts; or it does again."""
+        self._set_blocked(blocked=blocked and self._due)
+
+    def lost(self) -> None:
+        """The connection is over."""
+        self._ended = True
+        self._forget()
+        _registry.retire(self)
+
+    def _wake(self) -> None:
+        self._link.flush_soon()
+
+    def _goodbye(self, code: int, reason: str) -> None:
+        self._link.finish(code, cut_reason(reason))
+
+    def _first(self, size: int) -> int:
+        """How many messages fill so many bytes."""
+        total = 0
+        for count, message in enumerate(self._waiting, 1):
+            total += message.size
+            if total >= size:
+                return count
+        return len(self._waiting)
+
+
 class _Registry:
     """Every open outbox of this process, and the sums of those that are closed; servers have threads of their own."""
 
@@ -382,7 +448,20 @@ def open_outbox(
         overflow: what becomes of one too many.
         seconds: until a peer that takes nothing is closed with 4008, and as many more until its socket is taken away.
     """
-    return PortableOutbox(messages=messages, size=size, overflow=overflow)
+    offer = websocket.scope.get("extensions", {}).get(EXTENSION)
+    if offer is None:
+        _say_once()
+        return PortableOutbox(messages=messages, size=size, overflow=overflow)
+    return FrameOutbox(offer["connection"], messages=messages, size=size, overflow=overflow, seconds=seconds)
+
+
+@cache
+def _say_once() -> None:
+    # the log of the server software, for its options are what could be changed
+    logging.getLogger("uvicorn.error").warning(
+        "each message is sent to each connection on its own, which is slow; "
+        "under uvicorn pass --ws server.frames:FanoutProtocol, or ws=FanoutProtocol"
+    )
 
 
 class Receiver(Protocol):
