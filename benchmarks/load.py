@@ -1,0 +1,294 @@
+"""A cheap load client: raw sockets, one epoll, and a speaker whose messages everybody is counted for.
+
+The first connection is the speaker: what it sends, the server broadcasts to all connections, the
+speaker's own included. The rate is kept up with so many messages in flight, by the slowest
+connection; the latency is the time from sending one message to its receipt by the last of them.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import struct
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import cycle, islice
+from typing import Self
+
+from benchmarks.frame_counter import FrameCounter
+
+__all__ = ["Greeting", "Load", "LostError", "StalledError", "frame"]
+
+AT_ONCE = 64  # handshakes under way at the same time
+PATIENCE = 5.0  # seconds for a handshake
+STALLED = 3.0  # seconds without a delivery after which the server counts as stopped
+BUFFER = 1 << 16  # bytes read at a time
+REQUEST = (
+    "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
+)
+
+
+class StalledError(Exception):
+    """Nobody, or not everybody, has got anything for too long."""
+
+
+class LostError(Exception):
+    """The server has closed connections, or refused them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Greeting:
+    """How to get a connection to the point where it receives broadcasts."""
+
+    path: str = "/ws"
+    headers: str = ""
+    """Further lines of the request, each with its end."""
+    hello: tuple[str, ...] = ()
+    """Text messages to send after the handshake."""
+    answers: int = 0
+    """Messages that come before the first broadcast, and are not counted."""
+
+
+@dataclass
+class _Client:
+    socket: socket.socket
+    counter: FrameCounter = field(default_factory=FrameCounter)
+
+
+def frame(text: str) -> bytes:
+    """A text frame from a client; its mask is four zeros, which leave the text as it is."""
+    payload = text.encode()
+    size = len(payload)
+    if size < 126:
+        head = struct.pack("!BB", 0x81, 0x80 | size)
+    elif size < 1 << 16:
+        head = struct.pack("!BBH", 0x81, 0x80 | 126, size)
+    else:
+        head = struct.pack("!BBQ", 0x81, 0x80 | 127, size)
+    return head + bytes(4) + payload
+
+
+class Load:
+    """The connections to one server; a context manager that takes them all away at its end."""
+
+    def __init__(self, port: int, *, smallest: int = 0) -> None:
+        """Prepare for the server on `port`; messages of less than `smallest` bytes are not counted."""
+        self._port = port
+        self._smallest = smallest
+        self._clients: dict[int, _Client] = {}
+        self._speaker: socket.socket | None = None
+        self._mute: list[socket.socket] = []
+        self._epoll = select.epoll()
+        self._buffer = bytearray(BUFFER)
+        self._sent = 0
+        self._slowest = 0  # messages that everybody has
+        self._behind = 0  # connections that have no more than these
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        for each in (*(client.socket for client in self._clients.values()), *self._mute):
+            # a reset instead of a goodbye, so that nothing waits for anybody
+            with suppress(OSError):
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            each.close()
+        self._epoll.close()
+
+    # coming
+
+    def open(self, greetings: Sequence[Greeting]) -> None:
+        """Add one connection for each greeting, ready to be counted.
+
+        Raises:
+            LostError: the server refused one.
+            StalledError: the server did not answer one in time.
+        """
+        for start in range(0, len(greetings), AT_ONCE):
+            some = greetings[start : start + AT_ONCE]
+            opened = [self._knock(greeting) for greeting in some]
+            for client, greeting in zip(opened, some, strict=True):
+                _shake(client)
+                client.socket.sendall(b"".join(map(frame, greeting.hello)))
+            for client, greeting in zip(opened, some, strict=True):
+                _hear(client, greeting.answers)
+                client.socket.setblocking(False)
+                self._epoll.register(client.socket, select.EPOLLIN)
+        if self._speaker is None:
+            self._speaker = next(iter(self._clients.values())).socket
+        self._level()
+
+    def open_mute(self, greeting: Greeting) -> None:
+        """Add a connection that is never read again once it is in, with the smallest of buffers."""
+        client = self._knock(greeting, receive_buffer=4096)
+        del self._clients[client.socket.fileno()]
+        self._mute.append(client.socket)
+        _shake(client)
+        client.socket.sendall(b"".join(map(frame, greeting.hello)))
+        _hear(client, greeting.answers)
+
+    def settle(self, seconds: float, *, at_most: float = 5.0) -> None:
+        """Take what comes until nothing has come for so many seconds, and count from there."""
+        end = time.perf_counter() + at_most
+        while time.perf_counter() < end and self._epoll.poll(seconds, 1):
+            self._pump(0)
+        self._level()
+
+    def _knock(self, greeting: Greeting, *, receive_buffer: int | None = None) -> _Client:
+        connection = socket.socket()
+        connection.settimeout(PATIENCE)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if receive_buffer is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        client = _Client(connection)
+        self._clients[connection.fileno()] = client
+        connection.connect(("127.0.0.1", self._port))
+        connection.sendall(REQUEST.format(path=greeting.path, headers=greeting.headers).encode())
+        return client
+
+    def _level(self) -> None:
+        """Start counting at zero, on every connection."""
+        for client in self._clients.values():
+            client.counter.smallest = self._smallest
+            client.counter.messages = client.counter.size = 0
+        self._sent = self._slowest = 0
+        self._behind = len(self._clients)
+
+    # measuring
+
+    @property
+    def deliveries(self) -> int:
+        """Messages that all connections together have received since they were levelled."""
+        return sum(client.counter.messages for client in self._clients.values())
+
+    @property
+    def counts(self) -> list[int]:
+        """Messages that each connection has received since they were levelled, in the order of opening."""
+        return [client.counter.messages for client in self._clients.values()]
+
+    def rate(self, frames: Sequence[bytes], *, seconds: float, in_flight: int) -> tuple[float, float]:
+        """Deliveries per second with so many messages in flight, and the share of a core this client took.
+
+        Raises:
+            StalledError: some connection received nothing for 3 s.
+            LostError: the server closed a connection.
+        """
+        stock = cycle(frames)
+        self._talk(stock, in_flight, seconds=seconds / 5)  # until the caches are warm
+        before, started, worked = self.deliveries, time.perf_counter(), time.process_time()
+        self._talk(stock, in_flight, seconds=seconds)
+        taken = time.perf_counter() - started
+        rate = (self.deliveries - before) / taken
+        share = (time.process_time() - worked) / taken
+        self._talk(stock, 0, seconds=0)
+        return rate, share
+
+    def say(self, frames: Sequence[bytes], *, in_flight: int, seconds: float = 30.0) -> None:
+        """Send each of the frames once, so many in flight, and wait until everybody has them all."""
+        self._talk(iter(frames), in_flight, seconds=seconds)
+        self._talk(iter(()), 0, seconds=0)
+
+    def latencies(self, frames: Sequence[bytes], *, seconds: float, at_least: int = 3) -> list[float]:
+        """Seconds from sending a message to its receipt by the last connection, one message at a time."""
+        times: list[float] = []
+        end = time.perf_counter() + seconds
+        for each in cycle(frames):
+            started = time.perf_counter()
+            if started > end and len(times) >= at_least:
+                return times
+            self.say([each], in_flight=1)
+            times.append(time.perf_counter() - started)
+        raise ValueError("there is no frame to send")
+
+    def drink(self, go: bytes, *, seconds: float) -> tuple[float, float]:
+        """Messages counted per second from a server that sends without end after `go`, and the share of a core."""
+        self._speak(iter([go]), 1)
+        end = time.perf_counter() + seconds
+        before, started, worked = self.deliveries, time.perf_counter(), time.process_time()
+        while (now := time.perf_counter()) < end:
+            self._pump(0.05)
+        return (self.deliveries - before) / (now - started), (time.process_time() - worked) / (now - started)
+
+    def _talk(self, stock: Iterator[bytes], in_flight: int, *, seconds: float) -> None:
+        """Keep up so many in flight for so many seconds; with none, wait until everybody has everything."""
+        now = time.perf_counter()
+        end, patience, seen = now + seconds, now + STALLED, self._slowest
+        while now < end or (not in_flight and self._slowest < self._sent):
+            if (due := self._slowest + in_flight - self._sent) > 0 and not self._speak(stock, due):
+                return
+            self._pump(0.05)
+            now = time.perf_counter()
+            if self._slowest > seen:
+                patience, seen = now + STALLED, self._slowest
+            elif now > patience:
+                raise StalledError(f"somebody has got nothing for {STALLED:g} s, after {seen} messages to everybody")
+
+    def _speak(self, stock: Iterator[bytes], number: int) -> bool:
+        """Send up to so many messages as the speaker; False when there are no more."""
+        some = list(islice(stock, number))
+        assert self._speaker is not None
+        waiting = memoryview(b"".join(some))
+        self._sent += len(some)
+        end = time.perf_counter() + STALLED
+        while waiting:
+            # what comes is read meanwhile: a server may read nothing until it has written
+            with suppress(BlockingIOError):
+                waiting = waiting[self._speaker.send(waiting) :]
+            if waiting:
+                self._pump(0.001)
+                if time.perf_counter() > end:
+                    raise StalledError(f"the server has read nothing for {STALLED:g} s")
+        return bool(some)
+
+    def _pump(self, timeout: float) -> None:
+        """Read whatever has come, and keep the account of the slowest."""
+        clients, buffer, slowest = self._clients, self._buffer, self._slowest
+        for fd, _ in self._epoll.poll(timeout, 1024):
+            client = clients[fd]
+            try:
+                size = client.socket.recv_into(buffer)
+            except BlockingIOError:
+                continue
+            except ConnectionError as error:
+                raise LostError(f"the server has dropped a connection: {error}") from None
+            counter = client.counter
+            before = counter.messages
+            counter.feed(buffer, size)
+            if not size or counter.closed:
+                raise LostError("the server has closed a connection")
+            if before <= slowest < counter.messages:
+                self._behind -= 1
+        if not self._behind:
+            counts = self.counts
+            self._slowest = min(counts)
+            self._behind = counts.count(self._slowest)
+
+
+def _shake(client: _Client) -> None:
+    """Read the answer to the handshake; what comes behind it is counted."""
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        answer += _receive(client)
+    head, _, rest = answer.partition(b"\r\n\r\n")
+    if not head.startswith(b"HTTP/1.1 101"):
+        raise LostError(f"refused with {head.splitlines()[0].decode()!r}")
+    client.counter.feed(rest)
+
+
+def _hear(client: _Client, answers: int) -> None:
+    """Read so many messages."""
+    while client.counter.messages < answers:
+        client.counter.feed(_receive(client))
+
+
+def _receive(client: _Client) -> bytes:
+    try:
+        data = client.socket.recv(BUFFER)
+    except TimeoutError:
+        raise StalledError(f"no answer to a handshake within {PATIENCE:g} s") from None
+    if not data:
+        raise LostError("the server has closed a connection during its handshake")
+    return data

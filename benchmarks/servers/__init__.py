@@ -1,0 +1,1 @@
+"""The servers that benchmarks/fanout.py compares, each a process of its own."""

@@ -1,0 +1,50 @@
+"""Our outboxes and fan-out, the portable way or the fast one: `python -m benchmarks.servers.ours FD portable|fast`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Literal
+
+from fastapi import FastAPI, WebSocket
+from pydantic import Field
+
+from benchmarks.servers.child import serve_asgi
+from server.broadcasting import Outbox, Prepared, fan_out, open_outbox
+from server.echo import Conversation, converse
+from server.messages import Message
+
+app = FastAPI()
+outboxes: dict[Outbox, None] = {}
+
+
+class Say(Message):
+    """What comes, and goes to everybody; the field is wide, because one measurement sends long messages."""
+
+    type: Literal["say"] = "say"
+    id: int
+    text: Annotated[str, Field(max_length=100_000)]
+
+
+async def hear(talk: Conversation, message: Say) -> None:
+    """Send what came to everybody."""
+    fan_out(outboxes, Prepared(message.encode()))
+
+
+@app.websocket("/ws")
+async def chat(websocket: WebSocket) -> None:
+    """Hold the connection, with its outbox, as long as its conversation lasts."""
+    outbox = open_outbox(websocket)
+    outboxes[outbox] = None
+    try:
+        await converse(websocket, hear, model=Say, writer=outbox.writer)
+    finally:
+        del outboxes[outbox]
+
+
+if __name__ == "__main__":
+    if sys.argv[2] == "fast":
+        from server.frames import FanoutProtocol
+
+        serve_asgi(app, ws=FanoutProtocol)
+    else:
+        serve_asgi(app)
