@@ -11,12 +11,13 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Annotated, Literal, NoReturn, TypeVar
+from typing import Annotated, Generic, Literal, ParamSpec, TypeVar
 
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect, WebSocketException
 from pydantic import Field, TypeAdapter
 from starlette.websockets import WebSocketState
 
+from .frames import EXTENSION
 from .messages import CloseCode, Error, Message, parse
 
 __all__ = ["Conversation", "Echo", "Ended", "app", "closing", "converse", "create_app", "cut_reason"]
@@ -29,6 +30,7 @@ LONGEST_REASON = 123  # bytes, RFC 6455 section 5.5: a control frame holds 125, 
 NOT_TEXT = Error(expected="a text message with a JSON object, not binary")
 
 M = TypeVar("M", bound=Message)
+P = ParamSpec("P")
 
 
 @dataclass
@@ -145,7 +147,8 @@ async def converse(
 
     The connection is always being read, so a client that leaves is noticed at once, even by a
     callback that never sends. Only a client that is 16 messages ahead of `on_message` is not read
-    until `on_message` has caught up: TCP makes it wait.
+    until `on_message` has caught up: TCP makes it wait. There is a task that answers only while there is
+    something to answer.
 
     To end it, a callback raises ``WebSocketException(code, reason)``. A client that sends no
     message for `idle_timeout` seconds (pings do not count) gets 1008, one that does not read for
@@ -158,50 +161,87 @@ async def converse(
     if websocket.application_state is WebSocketState.CONNECTING:
         await websocket.accept()
     talk = Conversation(websocket, send_timeout=send_timeout)
-    inbox: asyncio.Queue[M | Error] = asyncio.Queue(INBOX)
     async with closing(websocket) as ended:
         try:
             async with asyncio.TaskGroup() as children:
-                children.create_task(_until_left(_answer(talk, inbox, on_message)), name="conversation-answers")
                 if writer is not None:
-                    children.create_task(_until_left(writer(talk)), name="conversation-writer")
-                await _read(websocket, inbox, model, idle_timeout)
+                    children.create_task(_until_left(writer, talk), name="conversation-writer")
+                inbox = _Inbox(talk, on_message, children)
+                while True:
+                    message = await _read(websocket, model, idle_timeout)
+                    await inbox.put(message)
         except BaseExceptionGroup as group:
             raise _cause(group) from None
     return ended
 
 
-async def _read(
-    websocket: WebSocket, inbox: asyncio.Queue[M | Error], model: type[M] | TypeAdapter[M], idle_timeout: float | None
-) -> NoReturn:
-    while True:
-        try:
+async def _read(websocket: WebSocket, model: type[M] | TypeAdapter[M], idle_timeout: float | None) -> M | Error:
+    try:
+        # the timeout's own frames and objects are the largest part of a connection that idles without one
+        if idle_timeout is None:
+            event = await websocket.receive()
+        else:
             async with asyncio.timeout(idle_timeout):
                 event = await websocket.receive()
-        except TimeoutError:
-            raise WebSocketException(CloseCode.POLICY_VIOLATION, f"no message for {idle_timeout:g} s") from None
-        if event["type"] == "websocket.disconnect":
-            raise WebSocketDisconnect(event.get("code", CloseCode.NO_STATUS), event.get("reason"))
-        text = event.get("text")
-        if text is None:
-            await inbox.put(NOT_TEXT)
-        else:
-            message = parse(text, model)
-            await inbox.put(message)
+    except TimeoutError:
+        raise WebSocketException(CloseCode.POLICY_VIOLATION, f"no message for {idle_timeout:g} s") from None
+    if event["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(event.get("code", CloseCode.NO_STATUS), event.get("reason"))
+    text = event.get("text")
+    if text is None:
+        return NOT_TEXT
+    message = parse(text, model)
+    return message  # noqa: RET504  # mypy takes the type of what is returned for that of what is parsed
 
 
-async def _answer(
-    talk: Conversation, inbox: asyncio.Queue[M | Error], on_message: Callable[[Conversation, M], Awaitable[None]]
-) -> None:
-    while True:
-        message = await inbox.get()
-        await (talk.send(message) if isinstance(message, Error) else on_message(talk, message))
+class _Inbox(Generic[M]):
+    """The messages read ahead, and the child that answers them; there is one only while there are any."""
+
+    __slots__ = ("_children", "_messages", "_on_message", "_room", "_runs", "_talk")
+
+    def __init__(
+        self, talk: Conversation, on_message: Callable[[Conversation, M], Awaitable[None]], children: asyncio.TaskGroup
+    ) -> None:
+        self._talk = talk
+        self._on_message = on_message
+        self._children = children
+        self._messages: list[M | Error] = []
+        self._room: asyncio.Future[None] | None = None
+        self._runs = False
+
+    async def put(self, message: M | Error) -> None:
+        """Have a message answered after those before it; waits while 16 of them wait."""
+        while len(self._messages) >= INBOX:
+            if not await self._is_room():
+                return
+        self._messages.append(message)
+        if not self._runs:
+            self._runs = True
+            self._children.create_task(_until_left(self._answer_all), name="conversation-answers")
+
+    async def _answer_all(self) -> None:
+        while self._messages:
+            message = self._messages.pop(0)
+            if self._room is not None and not self._room.done():
+                self._room.set_result(None)
+            await (self._talk.send(message) if isinstance(message, Error) else self._on_message(self._talk, message))
+        self._runs = False
+
+    async def _is_room(self) -> bool:
+        """Wait for room; False if the connection has ended meanwhile, where the server can tell without being asked."""
+        room = self._room = asyncio.get_running_loop().create_future()
+        offer = self._talk.websocket.scope.get("extensions", {}).get(EXTENSION)
+        if offer is None:
+            await room
+            return True
+        await asyncio.wait((room, offer["connection"].over), return_when=asyncio.FIRST_COMPLETED)
+        return room.done()
 
 
-async def _until_left(callback: Awaitable[None]) -> None:
+async def _until_left(callback: Callable[P, Awaitable[None]], *args: P.args, **kwargs: P.kwargs) -> None:
     """Run a child; when it finds the client gone, leave it to the reader to say how."""
     try:
-        await callback
+        await callback(*args, **kwargs)
     except* WebSocketDisconnect:  # also from within a task group of the callback
         this = asyncio.current_task()
         if this is not None and not this.cancelling():

@@ -99,9 +99,9 @@ class Talker:
             self.stopped.set()
 
 
-@pytest.fixture(params=["auto", "websockets"])
+@pytest.fixture(params=["auto", "websockets", "server.frames:FanoutProtocol"])
 def ws(request: pytest.FixtureRequest) -> str:
-    """Both implementations of WebSocket in uvicorn that need only the websockets library."""
+    """Both implementations of WebSocket in uvicorn that need only the websockets library, and ours."""
     return str(request.param)
 
 
