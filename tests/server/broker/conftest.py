@@ -32,7 +32,7 @@ BROKERS: dict[str, Callable[[pytest.FixtureRequest], Opening]] = {
 }
 
 
-@pytest.fixture(params=list(BROKERS))
-def opening(request: pytest.FixtureRequest) -> Opening:
-    """How to open a broker: ``async with opening(Limits()) as broker``, for each kind in turn."""
+@pytest.fixture(name="opening", params=list(BROKERS))
+def each_kind(request: pytest.FixtureRequest) -> Opening:
+    """One kind of broker after the other, for ``async with opening(Limits()) as broker``."""
     return BROKERS[request.param](request)

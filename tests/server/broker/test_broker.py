@@ -1,0 +1,618 @@
+"""Every broker keeps the promises of `server.broker.protocol`: one suite over all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from server.broker import Broker, BrokerError, Limits, PayloadError, Position
+from tests.server.broker.conftest import Opening
+from tests.server.broker.heard import Heard
+from tests.server.broker.machine import machine
+
+T = TypeVar("T")
+
+
+async def _publish(broker: Broker, topic: str, *payloads: object) -> list[Position]:
+    return [await broker.publish(topic, str(payload)) for payload in payloads]
+
+
+async def _until(call: Callable[[], Awaitable[T]], holds: Callable[[T], bool]) -> None:
+    """Ask again until the answer is right; for what only time brings."""
+    async with asyncio.timeout(10):
+        while not holds(await call()):  # noqa: ASYNC110  # no event tells
+            await asyncio.sleep(0.02)
+
+
+def test_offsets_are_one_two_three_in_one_epoch(opening: Opening) -> None:
+    """The first record of a topic has offset 1, each further one has one more, and the epoch stays."""
+
+    async def run() -> None:
+        async with opening(Limits()) as broker:
+            positions = await _publish(broker, "t", "a", "b", "c")
+            assert [position.offset for position in positions] == [1, 2, 3]
+            assert len({position.epoch for position in positions}) == 1
+
+    asyncio.run(run())
+
+
+def test_every_topic_has_a_log_of_its_own(opening: Opening) -> None:
+    """What is published to one topic moves no offset of another, and their epochs differ."""
+
+    async def run() -> None:
+        async with opening(Limits()) as broker:
+            [first, *_] = await _publish(broker, "one", "a", "b")
+            [other] = await _publish(broker, "two", "c")
+            assert other.offset == 1
+            assert other.epoch != first.epoch
+            assert [record.payload for record in (await broker.history("two")).records] == ["c"]
+
+    asyncio.run(run())
+
+
+def test_history_has_what_was_published(opening: Opening) -> None:
+    """History without a position is all that is kept: topic, position, payload, and times that do not go back."""
+
+    async def run() -> None:
+        async with opening(Limits()) as broker:
+            positions = await _publish(broker, "t", "a", "b", "c")
+            history = await broker.history("t")
+            assert [record.position for record in history.records] == positions
+            assert [(record.topic, record.payload) for record in history.records] == [
+                ("t", "a"),
+                ("t", "b"),
+                ("t", "c"),
+            ]
+            times = [record.time for record in history.records]
+            assert times == sorted(times)
+            assert (history.position, history.complete) == (positions[-1], True)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "payload", ["x", "é→😀", 'line\n"quoted" \\ \t', "nul\x00inside", " ", "{}", "0", "\u2028\ufeff"]
+)
+def test_text_comes_back_as_it_was(opening: Opening, payload: str) -> None:
+    """Topic, payload and key are any text; nothing is escaped, trimmed or taken for a number."""
+
+    async def run() -> None:
+        async with opening(Limits()) as broker, broker.subscribe(payload, heard := Heard()):
+            await broker.publish(payload, payload, key=payload)
+            await broker.publish(payload, payload, key=payload)
+            await heard.until(records=1)
+            [stored] = (await broker.history(payload)).records
+            assert heard.records == [stored]
+            assert (stored.topic, stored.payload) == (payload, payload)
+
+    asyncio.run(run())
+
+
+def test_resume_gets_what_was_missed(opening: Opening) -> None:
+    """History after a position begins with the very next record, and is complete."""
+
+    async def run() -> None:
+        async with opening(Limits()) as broker:
+            positions = await _publish(broker, "t", *range(5))
+            for seen, position in enumerate(positions, 1):
+                history = await broker.history("t", position)
+                assert [int(record.payload) for record in history.records] == list(range(seen, 5))
+                assert history.complete
+
+    asyncio.run(run())
+
+
+def test_limit_takes_the_oldest_after_a_position_and_the_newest_without(opening: Opening) -> None:
+    """A reader that resumes goes forward in pages; one that is new asks for the last few; 0 asks for the position."""
+
+    async def run() -> None:
+        async with opening(Limits()) as broker:
+            positions = await _publish(broker, "t", *range(1, 11))
+
+            async def page(after: Position | None, limit: int) -> list[int]:
+                history = await broker.history("t", after, limit=limit)
+                assert history.position == positions[-1]
+                assert history.complete
+                return [record.position.offset for record in history.records]
+
+            assert await page(positions[3], 3) == [5, 6, 7]
+            assert await page(positions[3], 100) == [5, 6, 7, 8, 9, 10]
+            assert await page(None, 3) == [8, 9, 10]
+            assert await page(None, 100) == list(range(1, 11))
+            assert await page(None, 0) == await page(positions[3], 0) == []
+
+    asyncio.run(run())
+
+
+def test_negative_limit_is_refused(opening: Opening) -> None:
+    """A limit below 0 is a mistake of the caller, and not "everything"."""
+
+    async def run() -> None:
+        async with opening(Limits()) as broker:
+            with pytest.raises(ValueError, match="limit must be 0 or more, got -1"):
+                await broker.history("t", limit=-1)
+
+    asyncio.run(run())
+
+
+def test_topic_without_records_has_a_position(opening: Opening) -> None:
+    """Whoever looks at a new topic gets offset 0, and can resume from it when the first record has come."""
+
+    async def run() -> None:
+        async with opening(Limits()) as broker:
+            empty = await broker.history("t")
+            assert (empty.records, empty.position.offset, empty.complete) == ((), 0, True)
+            [first] = await _publish(broker, "t", "a")
+            assert first == Position(empty.position.epoch, 1)
+            history = await broker.history("t", empty.position)
+            assert ([record.payload for record in history.records], history.complete) == (["a"], True)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("records", [1, 5])
+def test_number_of_records_is_exact(opening: Opening, records: int) -> None:
+    """Exactly the newest so many are kept; a position before them is incomplete, the one right before is complete."""
+
+    async def run() -> None:
+        async with opening(Limits(records=records)) as broker:
+            positions = await _publish(broker, "t", *range(1, 13))
+            kept = list(range(13 - records, 13))
+            for position in [Position(positions[0].epoch, 0), *positions]:
+                history = await broker.history("t", position)
+                complete = position.offset >= 12 - records
+                assert history.complete == complete
+                offsets = [record.position.offset for record in history.records]
+                assert offsets == (list(range(position.offset + 1, 13)) if complete else kept)
+
+    asyncio.run(run())
+
+
+def test_age_takes_records_but_not_offsets(opening: Opening) -> None:
+    """Old records are gone from history; the offset goes on, and only readers who missed one are incomplete."""
+
+    async def run() -> None:
+        async with opening(Limits(seconds=0.3)) as broker:
+            positions = await _publish(broker, "t", "a", "b")
+            await _until(lambda: broker.history("t"), lambda history: not history.records)
+            history = await broker.history("t", positions[-1])
+            assert (history.records, history.position, history.complete) == ((), positions[-1], True)
+            assert not (await broker.history("t", positions[0])).complete
+            assert await _publish(broker, "t", "c") == [Position(positions[0].epoch, 3)]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("wrong", ["another epoch", "the future", "no epoch"])
+def test_unknown_position_is_incomplete(opening: Opening, wrong: str) -> None:
+    """A position of another epoch or beyond the end is answered with all that is kept, and called incomplete."""
+
+    async def run() -> None:
+        async with opening(Limits()) as broker:
+            [last] = (await _publish(broker, "t", "a", "b"))[-1:]
+            position = {
+                "another epoch": Position("0" * len(last.epoch), 1),
+                "the future": Position(last.epoch, 3),
+                "no epoch": Position("", 0),
+            }[wrong]
+            history = await broker.history("t", position)
+            assert [record.payload for record in history.records] == ["a", "b"]
+            assert (history.position, history.complete) == (last, False)
+            first = await broker.history("t", position, limit=1)
+            assert [record.payload for record in first.records] == ["a"]
+
+    asyncio.run(run())
+
+
+def test_key_stores_once(opening: Opening) -> None:
+    """The second publication with a key stores nothing, tells nobody, and has the position of the first."""
+
+    async def run() -> None:
+        async with opening(Limits()) as broker, broker.subscribe("t", heard := Heard()):
+            first = await broker.publish("t", "a", key="k")
+            await broker.publish("t", "b")
+            assert await broker.publish("t", "a", key="k") == first
+            assert await broker.publish("t", "another payload", key="k") == first
+            assert (await broker.publish("t", "c", key="other")).offset == 3
+            assert (await broker.publish("another topic", "a", key="k")).offset == 1
+            await heard.until(records=3)
+            assert heard.payloads == ["a", "b", "c"]
+            assert [record.payload for record in (await broker.history("t")).records] == ["a", "b", "c"]
+
+    asyncio.run(run())
+
+
+def test_key_outlives_its_record(opening: Opening) -> None:
+    """A key is remembered although the record has been dropped by the limit."""
+
+    async def run() -> None:
+        async with opening(Limits(records=2)) as broker:
+            first = await broker.publish("t", "a", key="k")
+            await _publish(broker, "t", *range(5))
+            assert await broker.publish("t", "a", key="k") == first
+            assert (await broker.history("t")).position.offset == 6
+
+    asyncio.run(run())
+
+
+def test_key_is_forgotten_in_the_end(opening: Opening) -> None:
+    """After its time a key is free again, so that keys do not fill the memory for ever."""
+
+    async def run() -> None:
+        async with opening(Limits(key_seconds=0.3)) as broker:
+            await broker.publish("t", "a", key="k")
+            await _until(lambda: broker.publish("t", "a", key="k"), lambda position: position.offset == 2)
+
+    asyncio.run(run())
+
+
+def test_one_key_from_many_publishers(opening: Opening) -> None:
+    """Twenty who publish with one key at the same time store one record, and all get its position."""
+
+    async def run() -> None:
+        async with opening(Limits()) as broker:
+            positions = await asyncio.gather(*[broker.publish("t", f"{n}", key="k") for n in range(20)])
+            assert {position.offset for position in positions} == {1}
+            assert len((await broker.history("t")).records) == 1
+
+    asyncio.run(run())
+
+
+def test_concurrent_publishers(opening: Opening) -> None:
+    """Ten who publish a hundred each get a thousand offsets without a gap; each one's own order is kept."""
+
+    async def run() -> None:
+        async with opening(Limits()) as broker, broker.subscribe("t", heard := Heard()):
+
+            async def publisher(name: int) -> list[Position]:
+                return await _publish(broker, "t", *[f"{name} {n}" for n in range(100)])
+
+            got = await asyncio.gather(*[publisher(name) for name in range(10)])
+            assert sorted(position.offset for one in got for position in one) == list(range(1, 1001))
+            await heard.until(records=1000)
+            stored = (await broker.history("t")).records
+            assert list(stored) == heard.records
+            for name, positions in enumerate(got):
+                own = [record for record in stored if record.payload.startswith(f"{name} ")]
+                assert [record.payload for record in own] == [f"{name} {n}" for n in range(100)]
+                assert [record.position for record in own] == positions
+
+    asyncio.run(run())
+
+
+def test_a_thousand_topics(opening: Opening) -> None:
+    """A thousand topics with a listener each are told what is theirs, and nothing else."""
+
+    async def run() -> None:
+        async with opening(Limits()) as broker:
+            heard = {f"topic-{n}": Heard() for n in range(1000)}
+
+            async def member(topic: str) -> None:
+                async with broker.subscribe(topic, heard[topic]) as position:
+                    assert position.offset == 0
+                    await _publish(broker, topic, f"{topic} a", f"{topic} b")
+                    await heard[topic].until(records=2)
+
+            await asyncio.gather(*[member(topic) for topic in heard])
+            assert all(one.payloads == [f"{topic} a", f"{topic} b"] for topic, one in heard.items())
+
+    asyncio.run(run())
+
+
+REFUSED = {
+    "empty payload": (("t", "", None), "the payload is empty"),
+    "long payload": (("t", "x" * 11, None), "the payload has 11 bytes or more, the limit is 10"),
+    "long payload in bytes": (("t", "é" * 6, None), "the payload has 12 bytes or more, the limit is 10"),
+    "half a character": (("t", "a\ud83d", None), r"the payload has '\\ud83d' at 1"),
+    "empty topic": (("", "x", None), "the topic is empty"),
+    "long topic": (("t" * 201, "x", None), "has 201 characters"),
+    "half a topic": (("\udc00", "x", None), r"the topic has '\\udc00' at 0"),
+    "empty key": (("t", "x", ""), "the key is empty"),
+    "long key": (("t", "x", "k" * 201), "has 201 characters"),
+    "half a key": (("t", "x", "\udc00"), r"the key has '\\udc00' at 0"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_no_broker_takes_is_refused(opening: Opening, case: str) -> None:
+    """Too long or empty, in bytes of UTF-8: a PayloadError with the value, and nothing is stored."""
+    (topic, payload, key), message = REFUSED[case]
+
+    async def run() -> None:
+        async with opening(Limits(payload_bytes=10)) as broker:
+            with pytest.raises(PayloadError, match=message):
+                await broker.publish(topic, payload, key=key)
+            if key is None:
+                with pytest.raises(PayloadError, match=message):
+                    await broker.signal(topic, payload)
+            assert (await broker.history("t")).position.offset == 0
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("call", ["history", "subscribe", "drop"])
+def test_bad_topic_is_refused_everywhere(opening: Opening, call: str) -> None:
+    """No way to ask for a topic takes one that cannot be published to."""
+
+    async def run() -> None:
+        async with opening(Limits()) as broker:
+            calls: dict[str, Callable[[], object]] = {
+                "history": lambda: broker.history(""),
+                "drop": lambda: broker.drop(""),
+                "subscribe": lambda: broker.subscribe("", Heard()).__aenter__(),
+            }
+            with pytest.raises(PayloadError, match="the topic is empty"):
+                await calls[call]()  # type: ignore[misc]  # each is a coroutine
+
+    asyncio.run(run())
+
+
+def test_longest_that_is_taken(opening: Opening) -> None:
+    """A payload of exactly the limit in bytes, and topic and key of 200 characters, are taken."""
+
+    async def run() -> None:
+        async with opening(Limits(payload_bytes=10)) as broker:
+            assert (await broker.publish("😀" * 200, "é" * 5, key="😀" * 200)).offset == 1
+
+    asyncio.run(run())
+
+
+def test_subscription_has_no_gap_and_no_duplicate(opening: Opening) -> None:
+    """History up to the position and the records after it are everything, while others publish all the time."""
+
+    async def run() -> None:
+        async with opening(Limits(records=10_000)) as broker:
+            total, joined = 600, 0
+
+            async def publisher(name: int) -> None:
+                for n in range(total // 3):
+                    await broker.publish("t", f"{name} {n}")
+                    await asyncio.sleep(0)
+
+            async def reader() -> None:
+                nonlocal joined
+                heard = Heard()
+                async with broker.subscribe("t", heard) as position:
+                    joined += 1
+                    before = (await broker.history("t")).records[: position.offset]
+                    await heard.until(records=total - position.offset)
+                assert [record.position.offset for record in before] + heard.offsets == list(range(1, total + 1))
+
+            async def readers() -> None:
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(20):
+                        group.create_task(reader())
+                        await asyncio.sleep(0.001)
+
+            await asyncio.gather(readers(), *[publisher(name) for name in range(3)])
+            assert joined == 20
+
+    asyncio.run(run())
+
+
+def test_churn_of_listeners(opening: Opening) -> None:
+    """Whoever comes and goes while records come hears a run without a gap from its position on, and nothing after."""
+
+    async def run() -> None:
+        async with opening(Limits()) as broker:
+            over = asyncio.Event()
+
+            async def visitor(seed: int) -> None:
+                rng = random.Random(seed)
+                while not over.is_set():
+                    heard = Heard()
+                    async with broker.subscribe("t", heard) as position:
+                        for _ in range(rng.randrange(4)):
+                            await asyncio.sleep(0)
+                        if rng.random() < 0.3:
+                            await heard.until(records=1)
+                    known = len(heard.records)
+                    await asyncio.sleep(0)
+                    assert heard.offsets == list(range(position.offset + 1, position.offset + 1 + known))
+
+            async def publisher() -> None:
+                await _publish(broker, "t", *range(300))
+                over.set()
+                while not all(task.done() for task in visitors):  # those who wait for one more record get it
+                    await broker.publish("t", "one more")
+                    await asyncio.sleep(0.001)
+
+            visitors = [asyncio.create_task(visitor(seed)) for seed in range(5)]
+            async with asyncio.timeout(20):
+                await publisher()
+                await asyncio.gather(*visitors)
+
+    asyncio.run(run())
+
+
+def test_listener_that_raises_hurts_nobody(opening: Opening, caplog: pytest.LogCaptureFixture) -> None:
+    """The publisher gets its position, the other listeners the record, the log the exception; and so the next time."""
+
+    class Raises(Heard):
+        def on_record(self, record: object) -> None:
+            raise RuntimeError("a listener's own mistake")
+
+    async def run() -> None:
+        async with (
+            opening(Limits()) as broker,
+            broker.subscribe("t", before := Heard()),
+            broker.subscribe("t", Raises()),
+            broker.subscribe("t", after := Heard()),
+        ):
+            await _publish(broker, "t", "a", "b")
+            await before.until(records=2)
+            await after.until(records=2)
+
+    with caplog.at_level(logging.ERROR):
+        asyncio.run(run())
+    assert caplog.text.count("RuntimeError: a listener's own mistake") == 2
+
+
+def test_signal_reaches_only_those_who_listen_now(opening: Opening) -> None:
+    """A signal is not stored, takes no offset, and nobody hears it later."""
+
+    async def run() -> None:
+        async with opening(Limits()) as broker:
+            await broker.signal("t", "nobody")
+            async with broker.subscribe("t", heard := Heard()) as position:
+                await broker.signal("t", "typing")
+                await heard.until(signals=1)
+                await broker.publish("t", "a")
+                await heard.until(records=1)
+            assert heard.signals == ["typing"]
+            assert heard.offsets == [position.offset + 1] == [1]
+
+    asyncio.run(run())
+
+
+def test_nothing_is_heard_after_the_block(opening: Opening) -> None:
+    """A listener that has left hears neither records nor signals, while another one does."""
+
+    async def run() -> None:
+        async with opening(Limits()) as broker, broker.subscribe("t", stays := Heard()):
+            async with broker.subscribe("t", leaves := Heard()):
+                await broker.publish("t", "a")
+                await leaves.until(records=1)
+            await broker.publish("t", "b")
+            await broker.signal("t", "c")
+            await stays.until(records=2, signals=1)
+            assert (leaves.payloads, leaves.signals) == (["a"], [])
+
+    asyncio.run(run())
+
+
+def test_cancelled_publication_is_whole_or_absent(opening: Opening) -> None:
+    """Cancelled at any moment, a record is stored once or not at all, told as often, and the log has no gap."""
+
+    async def run() -> None:
+        rng = random.Random(4)
+        async with opening(Limits(records=10_000)) as broker, broker.subscribe("t", heard := Heard()):
+            answered: dict[str, Position] = {}
+
+            async def publisher(name: str) -> None:
+                answered[name] = await broker.publish("t", name, key=name)
+
+            for round_number in range(40):
+                tasks = [asyncio.create_task(publisher(f"{round_number} {n}")) for n in range(10)]
+                for _ in range(rng.randrange(4)):
+                    await asyncio.sleep(rng.choice([0, 0, 0.0005]))
+                for task in rng.sample(tasks, 5):
+                    task.cancel()
+                await asyncio.wait(tasks)
+                assert all(task.cancelled() or task.exception() is None for task in tasks)
+            last = await broker.publish("t", "last")
+            stored = (await broker.history("t")).records
+            await heard.until(records=len(stored))
+            assert heard.records == list(stored)
+            assert [record.position.offset for record in stored] == list(range(1, last.offset + 1))
+            at = {record.payload: record.position for record in stored}
+            assert len(at) == len(stored)
+            assert all(at[name] == position for name, position in answered.items())
+
+    asyncio.run(run())
+
+
+def test_cancelled_subscription_leaves_nothing(opening: Opening) -> None:
+    """Whoever is cancelled while subscribing is told nothing, whenever that happens."""
+
+    async def run() -> None:
+        async with opening(Limits()) as broker:
+            heard = [Heard() for _ in range(30)]
+
+            async def visitor(one: Heard) -> None:
+                async with broker.subscribe("t", one):
+                    await asyncio.Event().wait()
+
+            for number, one in enumerate(heard):
+                task = asyncio.create_task(visitor(one))
+                for _ in range(number % 6):
+                    await asyncio.sleep(0)
+                task.cancel()
+                await asyncio.wait([task])
+                assert task.cancelled()
+            async with broker.subscribe("t", stays := Heard()):
+                await broker.publish("t", "a")
+                await stays.until(records=1)
+            assert not any(one.records for one in heard)
+
+    asyncio.run(run())
+
+
+def test_dropped_topic_begins_anew(opening: Opening) -> None:
+    """After a drop there is a new epoch without records and keys, old positions are incomplete, listeners are told."""
+
+    async def run() -> None:
+        async with opening(Limits()) as broker, broker.subscribe("t", heard := Heard()):
+            old = await broker.publish("t", "a", key="k")
+            await heard.until(records=1)
+            await broker.drop("t")
+            await heard.until(resets=1)
+            new = await broker.publish("t", "b", key="k")
+            await heard.until(records=2)
+            assert new.offset == 1
+            assert new.epoch != old.epoch
+            assert heard.resets == [Position(new.epoch, 0)]
+            assert heard.payloads == ["a", "b"]
+            history = await broker.history("t", old)
+            assert ([record.payload for record in history.records], history.complete) == (["b"], False)
+            await broker.drop("never used")
+
+    asyncio.run(run())
+
+
+def test_healthy_broker_says_so(opening: Opening) -> None:
+    """An open broker is ready and has nothing to complain about; it knows its limits."""
+
+    async def run() -> None:
+        limits = Limits(records=7)
+        async with opening(limits) as broker:
+            await broker.publish("t", "a")
+            assert (broker.health().ready, broker.health().reason) == (True, "")
+            assert broker.limits == limits
+
+    asyncio.run(run())
+
+
+def test_closed_broker_refuses(opening: Opening) -> None:
+    """After its block every call raises at once, and health is not ready: nobody waits for ever."""
+
+    async def run() -> None:
+        async with opening(Limits()) as broker:
+            await broker.publish("t", "a")
+        for call in (broker.publish("t", "b"), broker.signal("t", "b"), broker.history("t"), broker.drop("t")):
+            with pytest.raises(BrokerError):
+                await call
+        with pytest.raises(BrokerError):
+            await broker.subscribe("t", Heard()).__aenter__()
+        assert not broker.health().ready
+
+    asyncio.run(run())
+
+
+def test_no_task_outlives_the_broker(opening: Opening) -> None:
+    """Leaving the block ends every task that the broker has started."""
+
+    async def run() -> None:
+        before = asyncio.all_tasks()
+        async with opening(Limits()) as broker, broker.subscribe("t", Heard()):
+            await broker.publish("t", "a")
+        assert asyncio.all_tasks() == before
+
+    asyncio.run(run())
+
+
+def test_behaves_like_the_model(opening: Opening) -> None:
+    """In any order of calls, a broker answers what a list in plain Python would."""
+    run_state_machine_as_test(
+        machine(opening),
+        settings=settings(
+            max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
