@@ -93,6 +93,15 @@ class Contestant:
             self._process = None
         self._errors.close()
 
+    @property
+    def pid(self) -> int:
+        """The id of the process.
+
+        Raises:
+            ContestantError: it has ended.
+        """
+        return self._running().pid
+
     # what it takes
 
     def resident(self) -> float:
@@ -114,7 +123,7 @@ class Contestant:
 
     def _running(self) -> psutil.Process:
         if self._process is None or self._process.poll() is not None:
-            raise ContestantError(self._why())
+            raise ContestantError(self.last_words)
         return psutil.Process(self._process.pid)
 
     # its start
@@ -145,9 +154,11 @@ class Contestant:
             raise ContestantError(f"{self._command!r} was not ready within {START_DEADLINE:g} s")
         if not process.stdout.readline():
             process.wait(STOP_DEADLINE)
-            raise ContestantError(self._why())
+            raise ContestantError(self.last_words)
 
-    def _why(self) -> str:
+    @property
+    def last_words(self) -> str:
+        """The last line that the process has written to its standard error."""
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "it ended without a word"
+        return lines[-1] if lines else "it said no word"

@@ -66,7 +66,10 @@ def running(row: Row, folder: str, *, send_buffer: int | None = None) -> Iterato
     core = pinned[0] if pinned else None
     with ExitStack() as stack:
         server = stack.enter_context(Contestant(row.command(folder), core=core, send_buffer=send_buffer))
-        yield server, stack.enter_context(Load(server.port, smallest=row.smallest))
+        try:
+            yield server, stack.enter_context(Load(server.port, smallest=row.smallest))
+        except LostError as error:
+            raise LostError(f"{error} ({server.last_words})") from None
 
 
 def measure(row: Row, size: int, seconds: float, folder: str) -> Sample:

@@ -9,7 +9,7 @@ from benchmarks.fanout_table import Results
 
 __all__ = ["plot"]
 
-OURS = {"portable": "#7fb3d5", "fast": "#1f618d", "whole": "#2e86c1"}
+OURS = {"portable": "#7fb3d5", "fast": "#1f618d", "whole": "#17a589"}
 OTHERS = ("#922b21", "#e67e22", "#7d6608", "#884ea0", "#4d5656")
 MARKERS = "osv^Dphx"
 
@@ -46,7 +46,11 @@ def _curve(axes: Any, points: list[tuple[int, float | None]], style: dict[str, A
 
 
 def _label(axes: Any, results: Results, title: str) -> None:
+    from matplotlib.ticker import LogLocator  # noqa: PLC0415
+
     axes.set(xscale="log", yscale="log", xlabel="connections", title=title)
     axes.set_xticks(results.sizes, [f"{size:,}" for size in results.sizes])
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    axes.yaxis.set_major_formatter("{x:,.10g}")
     axes.minorticks_off()
     axes.grid(visible=True, alpha=0.3)

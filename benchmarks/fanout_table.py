@@ -199,7 +199,7 @@ def _setting(results: Results) -> Sequence[str]:
     return (
         f"N=…: deliveries per second to so many connections, {results.in_flight} messages of 128 bytes in flight",
         f"p99: from sending one message to its receipt by the last of {size}, one in flight",
-        f'"others beside a mute": what {size} connections get beside one that never reads, as a part of the rate without',
+        f'"others beside a mute": what {size} connections get beside one that never reads, as a part of it without',
         f'"memory grows": that of the server, while {results.flood} MiB are sent past such a client',
         f"medians of {repetitions}, in brackets the ratio to the first row; {results.minutes:.1f} minutes in all",
         f"{platform.system()} {platform.release()}, {os.cpu_count()} cores, Python {platform.python_version()}",

@@ -235,8 +235,12 @@ class Load:
         end = time.perf_counter() + STALLED
         while waiting:
             # what comes is read meanwhile: a server may read nothing until it has written
-            with suppress(BlockingIOError):
+            try:
                 waiting = waiting[self._speaker.send(waiting) :]
+            except BlockingIOError:
+                pass
+            except ConnectionError as error:
+                raise LostError(f"the server has dropped the speaker: {error}") from None
             if waiting:
                 self._pump(0.001)
                 if time.perf_counter() > end:

@@ -23,7 +23,7 @@ LENGTH = 128  # bytes of what the speaker says, as JSON
 STOCK = 64  # different messages of which the speaker repeats one after the other
 BULK = 16_000  # characters of the messages that fill the buffers of a client that never reads
 LONGEST_SAY = 2_000  # characters that the chat takes
-NPM_DEADLINE = 60.0
+NPM_DEADLINE = 20.0
 OFFER = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
 WORDS = ("a", "room", "full", "of", "people", "who", "say", "short", "things", "to", "each", "other", "at", "once")
 NOISE = string.ascii_letters + string.digits  # what compression leaves as long as it is
@@ -149,7 +149,7 @@ def _filled(fields: dict[str, object], seed: int, size: int) -> str:
 
 
 def _install(npm: str, folder: str) -> None:
-    command = [npm, "install", "--no-audit", "--no-fund", "--silent", "--prefix", folder, "ws"]
+    command = [npm, "install", "--no-audit", "--no-fund", "--silent", "--fetch-retries=0", "--prefix", folder, "ws"]
     try:
         subprocess.run(command, check=True, capture_output=True, timeout=NPM_DEADLINE, cwd=folder)
     except (subprocess.SubprocessError, OSError) as error:

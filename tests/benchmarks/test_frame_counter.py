@@ -46,7 +46,7 @@ def test_messages_of_different_lengths_are_told_apart(cut: int) -> None:
 @pytest.mark.parametrize("cut", CUTS)
 def test_control_frames_are_no_messages(cut: int) -> None:
     """Pings are counted apart, pongs not at all, and a close frame is noticed."""
-    stream = encoded(Opcode.TEXT, 128) + encoded(Opcode.PING, 4) * 2 + encoded(Opcode.PONG, 128)
+    stream = encoded(Opcode.TEXT, 128) + encoded(Opcode.PING, 4) * 2 + encoded(Opcode.PONG, 125)
     counter = fed(stream + encoded(Opcode.TEXT, 128) + encoded(Opcode.CLOSE, 2), cut)
     assert (counter.messages, counter.pings, counter.closed) == (2, 2, True)
 
