@@ -21,6 +21,7 @@ from pathlib import Path
 import psutil
 
 from server import ServerProcess, serve_process
+from server.broadcasting import Prepared
 from server.manager import Manager
 from server.messages import CloseCode
 
@@ -77,7 +78,10 @@ async def measure(target: str, connections: int, *, compression: bool) -> tuple[
 class Sink:
     """A peer that takes everything at once."""
 
-    def put(self, text: str) -> None:
+    def __len__(self) -> int:
+        return 0
+
+    def put(self, message: str | Prepared) -> None:
         """Take a message."""
 
     def end(self, code: CloseCode, reason: str) -> None:

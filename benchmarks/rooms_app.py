@@ -9,10 +9,10 @@ from itertools import count
 
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 
+from server.broadcasting import open_outbox
 from server.echo import Conversation, converse
 from server.manager import Manager
 from server.messages import ChatIn, Join, Leave, Say, Typing
-from server.outbox import Outbox
 
 tutorial = FastAPI()
 ours = FastAPI()
@@ -60,11 +60,11 @@ names = (f"user{number}" for number in count())
 @ours.websocket("/ws")
 async def our_chat(websocket: WebSocket) -> None:
     """Hold the connection, registered and in a room."""
-    outbox = Outbox()
+    outbox = open_outbox(websocket)
 
     async def on_message(talk: Conversation, message: Join | Leave | Say | Typing) -> None:
         """Nobody says anything here."""
 
     async with manager.register(next(names), "device", outbox) as connection:
         manager.join(connection, "lobby")
-        await converse(websocket, on_message, model=ChatIn, writer=outbox.write)
+        await converse(websocket, on_message, model=ChatIn, writer=outbox.writer)

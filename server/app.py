@@ -12,7 +12,9 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from .broker import Broker, open_broker
 from .chat import Chat, MayJoin, everybody
+from .feed import Feeds
 from .identity import Door
 from .limits import NoLingering
 from .manager import Manager
@@ -23,12 +25,16 @@ __all__ = ["create_app"]
 STATIC = Path(__file__).parent / "static"
 
 
-def create_app(settings: Settings | None = None, *, may_join: MayJoin = everybody) -> FastAPI:
+def create_app(
+    settings: Settings | None = None, *, may_join: MayJoin = everybody, broker: Broker | None = None
+) -> FastAPI:
     """An app with the chat at ``/ws``, its page at ``/`` and tickets at ``POST /ticket``.
 
     Settings that are not given are read from the environment. `may_join` decides, with or without
     ``await``, which user may join which room; who may not gets an `Error`. The app's one `Manager` is
-    ``app.state.manager``: any other route can push with it. Serve the app with
+    ``app.state.manager``: any other route can push with it. `broker` keeps what is said, by default what
+    `settings` name; it is opened and closed with the app. To mount the app in another, give that one
+    its lifespan: ``FastAPI(lifespan=app.router.lifespan_context)``. Serve the app with
     ``**settings.uvicorn_options``, so that a message that is too big is never held in memory.
 
     Raises:
@@ -43,12 +49,15 @@ def create_app(settings: Settings | None = None, *, may_join: MayJoin = everybod
         grace=settings.grace_seconds,
     )
     door = Door(settings)
-    chat = Chat(settings, door=door, manager=manager, may_join=may_join)
+    broker = broker or open_broker(settings.broker, limits=settings.broker_limits)
+    feeds = Feeds(broker)
+    chat = Chat(settings, door=door, manager=manager, broker=broker, feeds=feeds, may_join=may_join)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        yield
-        chat.close()
+        async with broker, feeds.open():
+            yield
+            chat.close()
 
     app = FastAPI(title="Chat", lifespan=lifespan)
     app.state.manager = manager

@@ -10,21 +10,25 @@ from contextlib import contextmanager
 
 from fastapi import WebSocket
 
+from .broadcasting import Outbox, Prepared, open_outbox
+from .broker import Broker, Position, Record, UnavailableError
 from .echo import Conversation, converse
+from .errors import StartError
+from .feed import Feed, Feeds
 from .identity import Door, refuse
 from .limits import MeteredWebSocket, RateLimiter
 from .manager import Connection, FullError, Manager
-from .messages import ChatIn, ChatMessage, CloseCode, Error, IsTyping, Join, Leave, Say, Typing, Welcome
-from .outbox import Outbox
+from .messages import ChatIn, ChatMessage, CloseCode, Error, IsTyping, Join, Joined, Leave, Reset, Say, Typing, Welcome
 from .settings import Settings
 from .tickets import Session
 
-__all__ = ["Chat", "MayJoin", "everybody", "expiring"]
+__all__ = ["Chat", "MayJoin", "RoomWording", "everybody", "expiring", "topic_of"]
 
 MayJoin = Callable[[str, str], Awaitable[bool] | bool]
 """Takes a user and the name of a room, and says whether that user may come in."""
 
 LONGEST_DEVICE = 64  # characters of a device's name
+UNAVAILABLE = "the server to reach its log, which is away; try again in a moment"
 
 
 def everybody(user: str, room: str) -> bool:
@@ -32,13 +36,50 @@ def everybody(user: str, room: str) -> bool:
     return True
 
 
+def topic_of(room: str) -> str:
+    """The broker's topic for a room."""
+    return f"room:{room}"
+
+
+class RoomWording:
+    """How the log of one room is said to its members."""
+
+    def __init__(self, room: str) -> None:
+        self._room = room
+
+    def record(self, record: Record) -> Prepared:
+        """A `ChatMessage` with its position and time."""
+        message = ChatMessage.model_validate_json(record.payload)
+        placed = message.model_copy(update={"position": record.position, "time": record.time})
+        return Prepared(placed.encode())
+
+    def reset(self, position: Position) -> Prepared:
+        """A `Reset`."""
+        return Prepared(Reset(room=self._room, position=position).encode())
+
+    def signal(self, payload: str) -> tuple[Prepared, str | None]:
+        """An `IsTyping`, which is no news to whoever types."""
+        return Prepared(payload), IsTyping.model_validate_json(payload).user
+
+
 class Chat:
     """Serves every connection of one app; `connect` is the endpoint."""
 
-    def __init__(self, settings: Settings, *, door: Door, manager: Manager, may_join: MayJoin = everybody) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        door: Door,
+        manager: Manager,
+        broker: Broker,
+        feeds: Feeds,
+        may_join: MayJoin = everybody,
+    ) -> None:
         self._settings = settings
         self._door = door
         self._manager = manager
+        self._broker = broker
+        self._feeds = feeds
         self._may_join = may_join
         self._limiter = RateLimiter(rate=settings.messages_per_second, burst=settings.message_burst)
 
@@ -47,12 +88,25 @@ class Chat:
 
         The address may name the client's device (``/ws?device=phone``), so that two pages of one
         browser count as one.
+
+        Raises:
+            StartError: the app's lifespan does not run, as when it is mounted in another app without it.
         """
+        if not self._feeds.is_open:
+            raise StartError(
+                "the chat is not open, because an app that is mounted in another has no lifespan of its own; "
+                "make the other with FastAPI(lifespan=app.router.lifespan_context)"
+            )
         session = await self._door.admit(websocket)
         device = websocket.query_params.get("device", "")
         if len(device) > LONGEST_DEVICE:
             await refuse(websocket, 400, CloseCode.POLICY_VIOLATION, f"device is over {LONGEST_DEVICE} characters")
-        outbox = Outbox(messages=self._settings.outbox_messages, size=self._settings.outbox_bytes)
+        outbox = open_outbox(
+            websocket,
+            messages=self._settings.outbox_messages,
+            size=self._settings.outbox_bytes,
+            seconds=self._settings.send_seconds,
+        )
         try:
             async with self._manager.register(session.user, device, outbox) as connection:
                 with expiring(session, connection):
@@ -73,54 +127,79 @@ class Chat:
             rate=self._limiter.rate,
             size=self._settings.message_bytes,
         )
+        feeds: dict[str, Feed] = {}
 
         async def hear(talk: Conversation, message: Join | Leave | Say | Typing) -> None:
-            answer = await self._hear(connection, message)
-            if answer is not None:
-                connection.send(answer)
+            expected = await self._hear(connection, feeds, message)
+            if expected is not None:
+                field = "room" if expected != UNAVAILABLE else None
+                connection.send(Error(field=field, expected=expected, id=message.id))
 
-        await converse(
-            metered,
-            hear,
-            model=ChatIn,
-            writer=outbox.write,
-            idle_timeout=self._settings.idle_seconds,
-            send_timeout=self._settings.send_seconds,
-        )
+        try:
+            await converse(
+                metered,
+                hear,
+                model=ChatIn,
+                writer=outbox.writer,
+                idle_timeout=self._settings.idle_seconds,
+                send_timeout=self._settings.send_seconds,
+            )
+        finally:
+            for feed in feeds.values():
+                feed.leave(connection)
 
-    async def _hear(self, connection: Connection, message: Join | Leave | Say | Typing) -> Error | None:
-        """Do what a message asks for, or say in an `Error` why not."""
-        expected: str | None = None
-        if isinstance(message, Join):
-            expected = await self._join(connection, message.room)
-        elif isinstance(message, Leave):
-            self._manager.leave(connection, message.room)
-        elif message.room not in connection.rooms:
-            expected = "a room that you have joined"
-        elif isinstance(message, Say):
-            self._say(connection, message)
-        else:
-            self._type(connection, message)
-        return Error(field="room", expected=expected, id=message.id) if expected else None
+    async def _hear(
+        self, connection: Connection, feeds: dict[str, Feed], message: Join | Leave | Say | Typing
+    ) -> str | None:
+        """Do what a message asks for, or say what would have had to be otherwise."""
+        try:
+            if isinstance(message, Join):
+                return await self._join(connection, feeds, message)
+            if isinstance(message, Leave):
+                self._leave(connection, feeds, message.room)
+            elif message.room not in connection.rooms:
+                return "a room that you have joined"
+            elif isinstance(message, Say):
+                await self._say(connection, message)
+            else:
+                typing = IsTyping(room=message.room, user=connection.user)
+                await self._broker.signal(topic_of(message.room), typing.encode())
+        except UnavailableError:
+            return UNAVAILABLE
+        return None
 
-    async def _join(self, connection: Connection, room: str) -> str | None:
+    async def _join(self, connection: Connection, feeds: dict[str, Feed], join: Join) -> str | None:
+        room = join.room
         if room not in connection.rooms and len(connection.rooms) >= self._settings.rooms_per_connection:
             return f"at most {self._settings.rooms_per_connection} rooms at once, leave one first"
         allowed = self._may_join(connection.user, room)
         if not (await allowed if inspect.isawaitable(allowed) else allowed):
             return "a room that is open to you"
+        if room in feeds:
+            feeds.pop(room).leave(connection)
         self._manager.join(connection, room)
+
+        def opening(position: Position, complete: bool) -> Prepared:
+            return Prepared(Joined(room=room, position=position, complete=complete, id=join.id).encode())
+
+        try:
+            feeds[room] = await self._feeds.join(
+                topic_of(room), connection, RoomWording(room), opening, after=join.after, last=join.last
+            )
+        except UnavailableError:
+            self._manager.leave(connection, room)
+            raise
         return None
 
-    def _say(self, connection: Connection, say: Say) -> None:
-        message = ChatMessage(room=say.room, user=connection.user, text=say.text, id=say.id)
-        self._manager.to_room(say.room, message)
+    def _leave(self, connection: Connection, feeds: dict[str, Feed], room: str) -> None:
+        if room in feeds:
+            feeds.pop(room).leave(connection)
+        self._manager.leave(connection, room)
 
-    def _type(self, connection: Connection, typing: Typing) -> None:
-        text = IsTyping(room=typing.room, user=connection.user).encode()
-        for member in connection.rooms[typing.room].members:
-            if member.user != connection.user:
-                member.deliver(text)
+    async def _say(self, connection: Connection, say: Say) -> None:
+        message = ChatMessage(room=say.room, user=connection.user, text=say.text, id=say.id)
+        key = None if say.key is None else f"{connection.user}:{say.key}"
+        await self._broker.publish(topic_of(say.room), message.encode(), key=key)
 
 
 @contextmanager

@@ -8,11 +8,13 @@ message there.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from .broadcasting import Prepared
 from .errors import ServerError
 from .messages import CloseCode, Message
 from .room import Room, Schedule
@@ -27,7 +29,10 @@ class FullError(ServerError):
 class Mailbox(Protocol):
     """Where a connection's messages go, such as an `Outbox`."""
 
-    def put(self, text: str) -> None:
+    def __len__(self) -> int:
+        """How many messages wait."""
+
+    def put(self, message: str | Prepared) -> None:
         """Take a ready-made message; never waits and never raises."""
 
     def end(self, code: CloseCode, reason: str) -> None:
@@ -37,15 +42,23 @@ class Mailbox(Protocol):
 class Connection:
     """One registered connection. Made by `Manager.register`, compared by identity."""
 
+    __slots__ = ("_outbox", "device", "rooms", "user")
+
     def __init__(self, user: str, device: str, outbox: Mailbox) -> None:
         self.user = user
         self.device = device
         self.rooms: dict[str, Room] = {}
         self._outbox = outbox
 
-    def deliver(self, text: str) -> None:
+    def deliver(self, message: str | Prepared) -> None:
         """Put a ready-made message into the outbox; never waits and never raises."""
-        self._outbox.put(text)
+        self._outbox.put(message)
+
+    async def drained(self) -> None:
+        """Wait until the outbox is empty."""
+        await asyncio.sleep(0)
+        while len(self._outbox):
+            await asyncio.sleep(0.01)
 
     def send(self, message: Message) -> None:
         """Put a message into the outbox; never waits and never raises."""

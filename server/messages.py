@@ -9,8 +9,10 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, from_json
+
+from .broker import Position
 
 __all__ = [
     "ChatIn",
@@ -19,9 +21,12 @@ __all__ = [
     "Error",
     "IsTyping",
     "Join",
+    "Joined",
     "Leave",
     "Message",
+    "Place",
     "Presence",
+    "Reset",
     "RoomName",
     "Say",
     "Typing",
@@ -152,11 +157,28 @@ RoomName = Annotated[str, Field(pattern=r"^[\w.-]{1,64}$")]
 """The name of a room: 1 to 64 letters, digits, dots, hyphens or underscores."""
 
 
+def _check(position: Position) -> Position:
+    if not 0 < len(position.epoch) <= LONGEST_ECHO or not 0 <= position.offset < 1 << 53:
+        raise ValueError("a position as a message from here had it")
+    return position
+
+
+Place = Annotated[Position, AfterValidator(_check)]
+"""A position in a room or an inbox: ``{"epoch": "…", "offset": 7}``. Keep the last one and come back with it."""
+
+
 class Join(Message):
-    """In: let me into this room. Answered with the room's `Presence`, or an `Error` where it is closed to me."""
+    """In: let me into this room. Answered with its `Presence` and `Joined`, or an `Error` where it is closed to me.
+
+    Then comes what was missed, then what is said from now on, without a gap or a duplicate in between.
+    """
 
     type: Literal["join"] = "join"
     room: RoomName
+    after: Place | None = None
+    """The last position that the client has seen: send what came after it."""
+    last: Annotated[int, Field(ge=0, le=100)] = 0
+    """Without `after`: send the last so many messages."""
     id: int | str | None = None
 
 
@@ -174,6 +196,8 @@ class Say(Message):
     type: Literal["say"] = "say"
     room: RoomName
     text: Annotated[str, Field(min_length=1, max_length=2_000)]
+    key: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    """An idempotency key of the client's choice: said again with the same key, it is stored once."""
     id: int | str | None = None
 
 
@@ -193,6 +217,25 @@ class Welcome(Message):
     device: str
 
 
+class Joined(Message):
+    """Out: you are in. The next message of this room comes after `position`."""
+
+    type: Literal["joined"] = "joined"
+    room: RoomName
+    position: Place
+    complete: bool = True
+    """False where some of what came after the client's own position is kept no longer."""
+    id: int | str | None = None
+
+
+class Reset(Message):
+    """Out: some messages of this room were lost, such as by an engine that lost its data. Go on after `position`."""
+
+    type: Literal["reset"] = "reset"
+    room: RoomName
+    position: Place
+
+
 class ChatMessage(Message):
     """Out: somebody said this in a room; the speaker gets it too, with the `id` of the `Say`."""
 
@@ -200,6 +243,10 @@ class ChatMessage(Message):
     room: RoomName
     user: str
     text: str
+    position: Place | None = None
+    """Where it stands in the room's log; offsets grow by one, so that a gap is visible."""
+    time: float | None = None
+    """Seconds since 1970 at which it was stored."""
     id: int | str | None = None
 
 

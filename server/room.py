@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from .broadcasting import Prepared
 from .messages import Presence
 
 __all__ = ["Member", "Room", "Schedule", "Timer"]
@@ -24,7 +25,7 @@ class Member(Protocol):
     def user(self) -> str:
         """Whose connection it is."""
 
-    def deliver(self, text: str) -> None:
+    def deliver(self, message: str | Prepared) -> None:
         """Take a ready-made message; never waits and never raises, whatever the peer does."""
 
 
@@ -125,10 +126,11 @@ class Room:
         else:
             self._leaving[user] = self._schedule(self._grace, lambda: self._gone(user))
 
-    def deliver(self, text: str) -> int:
-        """Hand a ready-made message to every member; how many there were."""
+    def deliver(self, message: str | Prepared) -> int:
+        """Hand a message to every member, made ready once; how many there were."""
+        prepared = message if isinstance(message, Prepared) else Prepared(message)
         for member in self._members:
-            member.deliver(text)
+            member.deliver(prepared)
         return len(self._members)
 
     def close(self) -> None:

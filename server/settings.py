@@ -10,6 +10,8 @@ from typing import Any
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from .broker import Limits
+
 __all__ = ["Settings"]
 
 
@@ -48,6 +50,16 @@ class Settings(BaseSettings):
     devices_per_user: int = Field(default=5, gt=0)
     """Devices of one user; one more closes the oldest (4004)."""
 
+    broker: str = "memory:"
+    """Where what is said is kept: ``memory:``, ``sqlite:PATH`` to survive a restart, or ``valkey://HOST:PORT/0`` for
+    several processes and machines (``redis://`` and, with TLS, ``valkeys://`` and ``rediss://`` as well)."""
+
+    history_messages: int = Field(default=1_000, gt=0)
+    """Messages that are kept of each room; the oldest go."""
+
+    history_seconds: float = Field(default=7 * 24 * 3600.0, gt=0)
+    """Seconds for which a message is kept."""
+
     rooms_per_connection: int = Field(default=50, gt=0)
     """Rooms that one connection may be in; one more gets an error."""
 
@@ -78,6 +90,11 @@ class Settings(BaseSettings):
 
     grace_seconds: float = Field(default=5.0, ge=0)
     """Seconds that a user whose connection was lost stays present, so that a page may reload."""
+
+    @property
+    def broker_limits(self) -> Limits:
+        """How much the broker keeps of each room."""
+        return Limits(records=self.history_messages, seconds=self.history_seconds)
 
     @property
     def uvicorn_options(self) -> dict[str, Any]:

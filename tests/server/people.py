@@ -105,7 +105,7 @@ class Person:
         self.socket = connect(address, additional_headers=headers, **options).__enter__()
         if room is not None:
             self.send(type="join", room=room)
-            self.hear("presence")
+            self.hear("joined")
 
     def __enter__(self) -> Self:
         return self

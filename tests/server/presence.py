@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from server.broadcasting import Prepared
+
 __all__ = ["Clock", "ClockTimer", "Viewer"]
 
 
@@ -59,14 +61,14 @@ class Viewer:
         self.present: set[str] | None = None
         self.count = 0
 
-    def deliver(self, text: str) -> None:
+    def deliver(self, message: str | Prepared) -> None:
         """Read one presence message; a joined that is known or a left that is not is a defect."""
-        message = json.loads(text)
-        self.heard.append(message)
-        self.count = message["count"]
-        joined, left = message.get("joined", []), message.get("left", [])
-        if "users" in message:
-            self.present = set(message["users"])
+        news = json.loads(message.text if isinstance(message, Prepared) else message)
+        self.heard.append(news)
+        self.count = news["count"]
+        joined, left = news.get("joined", []), news.get("left", [])
+        if "users" in news:
+            self.present = set(news["users"])
         elif not joined and not left:
             self.present = None
         else:

@@ -36,7 +36,7 @@ def test_any_route_can_push() -> None:
     app = create_app(Settings(key=SecretStr(KEY)))
     inner: Manager = app.state.manager
 
-    outer = FastAPI()
+    outer = FastAPI(lifespan=app.router.lifespan_context)
 
     @outer.post("/push/{user}")
     async def push(user: str) -> int:
@@ -47,6 +47,17 @@ def test_any_route_can_push() -> None:
         assert httpx.post(server.http("/push/ana"), trust_env=False).json() == 1
         assert httpx.post(server.http("/push/ben"), trust_env=False).json() == 0
         assert ana.hear("message")["text"] == "ding"
+
+
+def test_a_mounted_app_without_its_lifespan_says_how_to_mount_it() -> None:
+    """FastAPI runs the lifespan of the outermost app only; the log names the remedy, and the client gets a 500."""
+    outer = FastAPI()
+    outer.mount("/", create_app(Settings(key=SecretStr(KEY))))
+    with serve(outer) as server:
+        with pytest.raises(InvalidStatus, match="500"):
+            Person(server, "ana")
+        [failure] = [record.exc_info[1] for record in server.log if record.exc_info]
+        assert "lifespan=app.router.lifespan_context" in str(failure)
 
 
 def test_an_app_that_is_served_again_has_no_ghosts() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ from websockets.frames import Opcode
 
 from server.manager import ManagerStatistics
 from server.messages import CloseCode
-from tests.server.people import Chat, Person, Silent, chat
+from tests.server.people import DEADLINE, Chat, Person, Silent, chat
 
 NOTHING = ManagerStatistics(connections=0, users=0, rooms=0)
 LOBBY_OF_TWO = {"type": "presence", "room": "lobby", "count": 2}
@@ -42,7 +43,10 @@ def test_two_people_meet_talk_and_part(room: Chat) -> None:
             assert ana.hear("presence") == LOBBY_OF_TWO | {"joined": ["ben"]}
             ben.say("hello", id=7)
             said = {"type": "message", "room": "lobby", "user": "ben", "text": "hello", "id": 7}
-            assert ana.hear("message") == ben.hear("message") == said
+            heard = ana.hear("message")
+            assert heard == ben.hear("message") == said | {key: heard[key] for key in ("position", "time")}
+            assert heard["position"]["offset"] == 1
+            assert abs(heard["time"] - time.time()) < DEADLINE
         assert ana.hear("presence") == {"type": "presence", "room": "lobby", "count": 1, "left": ["ben"]}
 
 

@@ -14,10 +14,10 @@ from websockets.sync.client import connect
 
 from server import serve
 from server.app import create_app
+from server.broadcasting import PortableOutbox
 from server.chat import expiring
 from server.manager import Connection
 from server.messages import CloseCode
-from server.outbox import Outbox
 from server.settings import Settings
 from server.tickets import Session, issue_session
 from tests.server.people import DEADLINE, KEY, Chat, Person, Silent, chat
@@ -176,7 +176,7 @@ def test_the_timer_of_a_session_goes_with_its_connection() -> None:
     """Nothing of it is left to hold the connection in memory or to end it twice."""
 
     async def scenario() -> None:
-        outbox = Outbox()
+        outbox = PortableOutbox()
         with expiring(Session(user="ana", expires=time.time() + 0.01), Connection("ana", "", outbox)):
             pass
         await asyncio.sleep(0.05)  # timers run in order, so the other one would have run by then

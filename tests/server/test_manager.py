@@ -12,6 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from server.broadcasting import Prepared
 from server.manager import Connection, FullError, Manager, ManagerStatistics
 from server.messages import ChatMessage, CloseCode
 from tests.server.presence import Clock, Viewer
@@ -28,12 +29,16 @@ class Box:
         self.viewers: dict[str, Viewer] = {}
         self._user = user
 
-    def put(self, text: str) -> None:
+    def __len__(self) -> int:
+        return 0
+
+    def put(self, message: str | Prepared) -> None:
         """Keep a message."""
+        text = message.text if isinstance(message, Prepared) else message
         self.texts.append(text)
-        message = json.loads(text)
-        if message["type"] == "presence":
-            self.viewers.setdefault(message["room"], Viewer(self._user)).deliver(text)
+        news = json.loads(text)
+        if news["type"] == "presence":
+            self.viewers.setdefault(news["room"], Viewer(self._user)).deliver(text)
 
     def end(self, code: CloseCode, reason: str) -> None:
         """Keep the first goodbye."""
