@@ -1,0 +1,446 @@
+"""Outboxes over both ways and with every policy: in order, bounded, and nobody waits for anybody else."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from fastapi import WebSocket, WebSocketException
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.asyncio.client import connect as connect_async
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame, Opcode
+
+from server import broadcasting
+from server.broadcasting import (
+    AHEAD,
+    FrameOutbox,
+    Outbox,
+    Overflow,
+    PortableOutbox,
+    Prepared,
+    fan_out,
+    open_outbox,
+    statistics,
+)
+from server.echo import Ended
+from server.frames import FanoutProtocol
+from server.messages import CloseCode
+from tests.server.people import DEADLINE, Person, Silent, chat
+from tests.server.shop import FAST, PORTABLE, Order, Shop, numbers, order, until
+
+REPLACED = (CloseCode.REPLACED, "another device")
+NOBODY: Any = None  # a conversation that is not looked at, because nothing is sent
+NOTHING = Order(count=0).encode()
+
+
+class FakeLink(FanoutProtocol):
+    """A connection that takes nothing and remembers how it was ended."""
+
+    def __init__(self) -> None:
+        self.goodbye: tuple[int, str] | None = None
+
+    def attach(self, source: object, *, seconds: float = 10.0) -> None:
+        """Nothing to attach to."""
+
+    def flush_soon(self) -> None:
+        """It never comes to that."""
+
+    def finish(self, code: int, reason: str) -> None:
+        """Remember."""
+        self.goodbye = (code, reason)
+
+
+@pytest.fixture(params=[PORTABLE, FAST], ids=["portable", "fast"])
+def way(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Options for the server, for each way."""
+    options: dict[str, Any] = request.param
+    return options
+
+
+@pytest.fixture(params=[PortableOutbox, FrameOutbox], ids=["portable", "fast"])
+def kind(request: pytest.FixtureRequest) -> type[Outbox]:
+    """The class of outbox of each way."""
+    kind: type[Outbox] = request.param
+    return kind
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], ssl.SSLContext]:
+    """Options for a server with a certificate, and what a client needs to believe it."""
+    folder: Path = tmp_path_factory.mktemp("tls")
+    authority, trust = trustme.CA(), ssl.create_default_context()
+    authority.configure_trust(trust)
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.private_key_pem.write_to_path(folder / "key.pem")
+    for part in certificate.cert_chain_pems:
+        part.write_to_path(folder / "chain.pem", append=True)
+    return {"ssl_keyfile": str(folder / "key.pem"), "ssl_certfile": str(folder / "chain.pem")}, trust
+
+
+def made(kind: type[Outbox], **bounds: Any) -> tuple[Outbox, FakeLink]:
+    """An outbox that nothing is taken out of."""
+    link = FakeLink()
+    return (FrameOutbox(link, **bounds) if kind is FrameOutbox else kind(**bounds)), link
+
+
+def goodbye(outbox: Outbox, link: FakeLink) -> tuple[int, str] | None:
+    """With what an outbox ends its connection."""
+    if outbox.writer is None:
+        return link.goodbye
+    with pytest.raises(WebSocketException) as ended:
+        asyncio.run(outbox.writer(NOBODY))  # type: ignore[arg-type]  # it is a coroutine
+    return ended.value.code, ended.value.reason
+
+
+# in order, and all of it
+
+
+@pytest.mark.parametrize("compression", [None, "deflate"])
+def test_messages_arrive_in_the_order_of_putting(way: dict[str, Any], compression: str | None) -> None:
+    """What is put is sent, once and in order, also to a client that offers compression; nothing waits afterwards."""
+    shop = Shop()
+    with shop.open(**way) as server, shop.visit(server, compression=compression) as client:
+        order(client, 1_000)
+        assert numbers(client, 1_000) == list(range(1_000))
+        seen = shop.outboxes.get(timeout=DEADLINE).statistics()
+        assert (seen.messages, seen.size, seen.sent, seen.dropped, seen.blocked) == (0, 0, 1_000, 0, False)
+
+
+def test_messages_arrive_over_tls(way: dict[str, Any], tls: tuple[dict[str, Any], ssl.SSLContext]) -> None:
+    """Two megabytes, more than the transport takes at once, arrive whole and in order."""
+    shop = Shop({"size": 1 << 22})
+
+    async def client(url: str) -> list[int]:
+        async with connect_async(url, ssl=tls[1], proxy=None, max_queue=2) as websocket:
+            await websocket.send(Order(count=200, size=10_000).encode())
+            return [int(await websocket.recv()) for _ in range(200)]
+
+    with shop.open(**way, **tls[0]) as server:
+        assert asyncio.run(asyncio.wait_for(client(server.url("/ws")), DEADLINE)) == list(range(200))
+
+
+def test_a_burst_is_not_held_against_a_peer_that_keeps_up(way: dict[str, Any]) -> None:
+    """More messages than the outbox holds, put in one turn of the loop, are sent when the loop comes round."""
+    shop = Shop({"messages": 10, "size": 1_000})
+    with shop.open(**way) as server, shop.visit(server) as client:
+        for turn in range(20):
+            order(client, 10 * AHEAD, size=6)
+            assert numbers(client, 10 * AHEAD) == list(range(turn * 10 * AHEAD, (turn + 1) * 10 * AHEAD))
+
+
+def test_many_who_talk_at_once_do_not_close_each_other() -> None:
+    """Ten people who all say fifty things at once, and all read, hear all five hundred."""
+    with chat(message_burst=100) as room:
+        people = [Person(room.server, f"p{number}") for number in range(10)]
+        for number in range(50):
+            for person in people:
+                person.say("hello", id=number)
+        for person in people:
+            assert [person.hear("message")["id"] for _ in range(500)].count(49) == 10
+            person.socket.close()
+
+
+# a peer that does not read
+
+
+@pytest.mark.parametrize("bounds", [{"messages": 50}, {"size": 100_000}], ids=["messages", "bytes"])
+def test_a_peer_that_does_not_read_is_closed_with_4008(way: dict[str, Any], bounds: dict[str, int]) -> None:
+    """When its outbox is full, in messages or in bytes; the outbox is empty then, and stays so."""
+    shop = Shop(bounds)
+    with shop.open(**way) as server, Silent(server, "sid", greeting=NOTHING) as sid:
+        outbox = shop.outboxes.get(timeout=DEADLINE)
+        slow = statistics().slow
+        for _ in range(40):
+            sid.send(Opcode.TEXT, Order(count=10, size=2_000).encode().encode())
+        ended = shop.ended.get(timeout=DEADLINE)
+        assert ended.code == CloseCode.TOO_SLOW
+        assert ended.reason.endswith("bytes wait; read faster")
+        assert len(outbox) == 0
+        assert statistics().slow == slow + 1
+
+
+@pytest.mark.parametrize("overflow", Overflow)
+def test_a_peer_that_does_not_read_costs_the_others_nothing(way: dict[str, Any], overflow: Overflow) -> None:
+    """They get everything, whatever its policy, and no more than its bounds is kept for it."""
+    shop = Shop({"messages": 50, "size": 200_000, "overflow": overflow})
+    with shop.open(**way) as server, Silent(server, "sid", greeting=NOTHING), shop.visit(server) as client:
+        outbox = shop.outboxes.get(timeout=DEADLINE)
+        for turn in range(100):
+            order(client, 10, size=2_000, for_all=True, keys=10)
+            assert numbers(client, 10) == list(range(turn * 10, turn * 10 + 10))
+            seen = outbox.statistics()
+            assert seen.messages <= 50
+            assert seen.size <= 200_000
+        assert (seen.messages == 0) == (overflow is Overflow.DISCONNECT)
+        assert seen.dropped > 0
+        assert (seen.messages == 10) == (overflow is Overflow.KEEP_LATEST)
+
+
+@pytest.mark.parametrize("overflow", [Overflow.DROP_OLDEST, Overflow.KEEP_LATEST])
+def test_a_peer_that_reads_late_gets_what_is_newest(way: dict[str, Any], overflow: Overflow) -> None:
+    """What was kept for it comes whole, to the very last message, or to each key's last; the gap lies before."""
+    shop = Shop({"messages": 50, "overflow": overflow})
+    with shop.open(**way) as server, Silent(server, "sid", greeting=NOTHING) as sid, shop.visit(server) as client:
+        outbox = shop.outboxes.get(timeout=DEADLINE)
+        for _ in range(100):
+            order(client, 10, size=2_000, for_all=True, keys=10)
+            numbers(client, 10)
+        client.close()
+        assert shop.loop is not None
+        until(lambda: len(shop.members) == 1)
+        shop.loop.call_soon_threadsafe(lambda: fan_out(shop.members, "the end"))
+        received = b""
+        while not received.endswith(b"the end"):
+            received += sid.socket.recv(65_536)
+        texts = [text.strip() for text in received.split(b"\x81\x7e\x07\xd0")[1:]]
+        got = [int(text.removesuffix(b"\x81\x07the end")) for text in texts]
+        assert sorted(got[-10:]) == list(range(990, 1_000))
+        assert overflow is Overflow.KEEP_LATEST or got == sorted(got)
+        assert outbox.statistics().sent == len(got) + 1
+        assert outbox.statistics().dropped == 1_000 - len(got) > 0
+
+
+def test_a_peer_that_takes_nothing_is_closed_although_its_outbox_is_not_full() -> None:
+    """After the seconds given, whatever the policy; the portable way leaves this to the timeout of `converse`."""
+    shop = Shop({"messages": 100_000, "size": 1 << 30, "overflow": Overflow.DROP_OLDEST, "seconds": 0.2})
+    with shop.open(**FAST) as server, Silent(server, "sid", greeting=Order(count=2_000, size=4_000).encode()):
+        assert shop.ended.get(timeout=DEADLINE) == Ended(CloseCode.TOO_SLOW, "nothing was read for 0.2 s")
+        until(lambda: server.connections == 0)
+
+
+@pytest.mark.parametrize("end", ["vanish", "killed"])
+def test_a_peer_that_is_gone_costs_the_others_nothing(way: dict[str, Any], end: str) -> None:
+    """Reset or closed in the middle of what is sent: nothing is raised in anybody's handler, and its own one ends."""
+    shop = Shop()
+    with shop.open(**way) as server, shop.visit(server) as client:
+        until(lambda: len(shop.members) == 1)
+        silent = Silent(server, "sid", greeting=NOTHING)
+        until(lambda: len(shop.members) == 2)
+        for turn in range(30):
+            order(client, 20, size=500, for_all=True)
+            if turn == 10:
+                (silent.vanish if end == "vanish" else silent.socket.close)()
+            assert numbers(client, 20) == list(range(turn * 20, turn * 20 + 20))
+        assert shop.ended.get(timeout=DEADLINE).code in (CloseCode.NO_STATUS, CloseCode.ABNORMAL)
+        until(lambda: list(shop.members) == [shop.outboxes.queue[0]])
+        assert "Exception" not in str(server.log)
+
+
+# the end
+
+
+def test_what_waits_is_dropped_by_the_end(way: dict[str, Any]) -> None:
+    """`end` closes with its code, at once: what has been put in the same turn is not sent any more."""
+    shop = Shop(then=lambda outbox: outbox.end(*REPLACED))
+    with shop.open(**way) as server, shop.visit(server) as client:
+        order(client, 10)
+        with pytest.raises(ConnectionClosed, match=r"4004 .* another device"):
+            client.recv(timeout=DEADLINE)
+        assert shop.ended.get(timeout=DEADLINE) == Ended(*REPLACED)
+
+
+def test_the_end_interrupts_what_waits_for_the_peer(way: dict[str, Any]) -> None:
+    """A peer that reads nothing cannot delay its own end."""
+
+    def end_when_stuck(outbox: Outbox) -> None:
+        if len(outbox) > 50:
+            outbox.end(*REPLACED)
+
+    shop = Shop({"messages": 1_000}, then=end_when_stuck)
+    with shop.open(**way) as server, Silent(server, "sid", greeting=NOTHING) as sid:
+        for _ in range(40):
+            sid.send(Opcode.TEXT, Order(count=10, size=2_000).encode().encode())
+        assert shop.ended.get(timeout=DEADLINE) == Ended(*REPLACED)
+
+
+def test_the_first_end_counts(kind: type[Outbox]) -> None:
+    """A connection has one reason to end, also when a second comes before it has."""
+    outbox, link = made(kind)
+    outbox.end(CloseCode.AUTH_REQUIRED, "expired")
+    outbox.end(*REPLACED)
+    outbox.put("ignored")
+    assert len(outbox) == 0
+    assert goodbye(outbox, link) == (CloseCode.AUTH_REQUIRED, "expired")
+
+
+def test_a_reason_that_is_too_long_is_cut(way: dict[str, Any]) -> None:
+    """A close frame holds 123 bytes of reason; one that holds more would kill the connection without a code."""
+    shop = Shop(then=lambda outbox: outbox.end(CloseCode.REPLACED, "ä" * 100))
+    with shop.open(**way) as server, shop.visit(server) as client:
+        order(client, 1)
+        with pytest.raises(ConnectionClosed) as closed:
+            client.recv(timeout=DEADLINE)
+        assert closed.value.rcvd is not None
+        assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4004, "ä" * 61)
+
+
+def test_who_cancels_the_writer_gets_the_cancellation() -> None:
+    """An `end` at the same moment does not turn somebody else's cancellation into a goodbye."""
+
+    async def both(outbox: PortableOutbox) -> BaseException | None:
+        writer = asyncio.ensure_future(outbox.writer(NOBODY))
+        await asyncio.sleep(0)  # it waits for something to send
+        writer.cancel()
+        outbox.end(*REPLACED)
+        (result,) = await asyncio.gather(writer, return_exceptions=True)
+        return result
+
+    assert isinstance(asyncio.run(both(PortableOutbox())), asyncio.CancelledError)
+
+
+def test_an_end_from_another_handler_does_not_touch_that_handler() -> None:
+    """Ana's new device ends the old one; her new handler goes on."""
+    with (
+        chat(devices_per_user=1) as room,
+        Person(room.server, "ana", device="old") as old,
+        Person(room.server, "ana", device="new") as new,
+    ):
+        assert old.end() == (CloseCode.REPLACED, "more than 1 devices")
+        assert new.answers()
+
+
+# bounds and policies, without a wire
+
+
+@pytest.mark.parametrize(
+    ("texts", "reason"),
+    [
+        (["x"] * (3 * AHEAD + 1), f"{3 * AHEAD + 1} messages of {3 * AHEAD + 1} bytes wait; read faster"),
+        (["x" * 100 * AHEAD, "y"], f"2 messages of {100 * AHEAD + 1} bytes wait; read faster"),
+        (["ä" * 50 * AHEAD, "y"], f"2 messages of {100 * AHEAD + 1} bytes wait; read faster"),
+    ],
+    ids=["messages", "bytes", "bytes of UTF-8"],
+)
+def test_even_before_its_first_turn_an_outbox_is_bounded(kind: type[Outbox], texts: list[str], reason: str) -> None:
+    """A loop that puts for ever without giving way is ended by 16 times the bounds."""
+    outbox, link = made(kind, messages=3, size=100)
+    for text in texts[:-1]:
+        outbox.put(text)
+    assert len(outbox) == len(texts) - 1
+    outbox.put(texts[-1])
+    assert len(outbox) == 0
+    outbox.put("ignored")
+    assert len(outbox) == 0
+    assert goodbye(outbox, link) == (CloseCode.TOO_SLOW, reason)
+
+
+messages = st.builds(Prepared, st.text(max_size=8), st.sampled_from([None, None, "a", "b", "c"]))
+
+
+@pytest.mark.parametrize("overflow", [Overflow.DROP_OLDEST, Overflow.KEEP_LATEST])
+@given(steps=st.lists(st.one_of(messages, st.integers(1, 40), st.booleans()), max_size=60))
+def test_the_line_is_bounded_and_in_order(overflow: Overflow, steps: list[Prepared | int | bool]) -> None:
+    """Against a plain model: what is taken, what is dropped and what is replaced, while the peer keeps up or not."""
+    outbox = FrameOutbox(FakeLink(), messages=3, size=20, overflow=overflow)
+    line: list[Prepared] = []
+    put = taken = 0
+    times = AHEAD
+    for step in steps:
+        if isinstance(step, bool):
+            outbox.block(blocked=step)
+            times = 1 if step and line else AHEAD
+        elif isinstance(step, int):
+            expected = b""
+            total = 0
+            while line and total < step:
+                message = line.pop(0)
+                expected, total, taken = expected + message.frame, total + message.size, taken + 1
+            assert outbox.take_frames(step) == expected
+        else:
+            put += 1
+            outbox.put(step)
+            same = [index for index, one in enumerate(line) if step.key is not None and one.key == step.key]
+            if overflow is Overflow.KEEP_LATEST and same:
+                line[same[0]] = step
+            else:
+                line.append(step)
+            while len(line) > times * 3 or sum(message.size for message in line) > times * 20:
+                line.pop(0)
+        seen = outbox.statistics()
+        assert (seen.messages, seen.size, seen.sent) == (len(line), sum(message.size for message in line), taken)
+        assert seen.dropped == put - taken - len(line)
+
+
+@given(st.text())
+def test_a_prepared_message_is_one_whole_frame(text: str) -> None:
+    """Final, unmasked, not compressed, and encoded once; half a surrogate pair cannot break the connection."""
+    message = Prepared(text)
+    data = text.encode(errors="replace")
+    assert message.size == len(data)
+    assert message.frame == Frame(Opcode.TEXT, data).serialize(mask=False)
+    assert message.frame is message.frame
+    assert message.text.encode() == data
+
+
+def test_half_a_surrogate_pair_becomes_a_question_mark() -> None:
+    """JSON can say one, UTF-8 cannot carry it."""
+    assert Prepared("a\ud83d") == Prepared("a?")
+
+
+def test_fanning_out_takes_outboxes_and_members(kind: type[Outbox]) -> None:
+    """Everybody gets the same message, made ready once."""
+
+    class Member:
+        def __init__(self) -> None:
+            self.got: list[str | Prepared] = []
+
+        def deliver(self, message: str | Prepared) -> None:
+            self.got.append(message)
+
+    outbox, _ = made(kind)
+    member = Member()
+    assert fan_out([outbox, member, member], "hello") == 3
+    assert member.got == [Prepared("hello")] * 2
+    assert member.got[0] is member.got[1]
+    assert len(outbox) == 1
+
+
+# the choice
+
+
+def test_each_way_is_taken_where_it_is_offered(way: dict[str, Any]) -> None:
+    """A server that offers frames needs no writer, another one does."""
+    shop = Shop()
+    with shop.open(**way) as server, shop.visit(server):
+        outbox = shop.outboxes.get(timeout=DEADLINE)
+        assert (outbox.writer is None) == (way is FAST)
+        assert type(outbox) is (FrameOutbox if way is FAST else PortableOutbox)
+
+
+def test_the_slow_way_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """With what to do about it, in the log of the server software."""
+    broadcasting._say_once.cache_clear()
+    websocket = WebSocket({"type": "websocket", "extensions": {}}, NOBODY, NOBODY)
+
+    async def open_three() -> None:
+        for _ in range(3):
+            open_outbox(websocket)
+
+    with caplog.at_level(logging.WARNING, "uvicorn.error"):
+        asyncio.run(open_three())
+    assert [record.getMessage().partition("; ")[2] for record in caplog.records] == [
+        "under uvicorn pass --ws server.frames:FanoutProtocol, or ws=FanoutProtocol"
+    ]
+
+
+def test_statistics_tell_of_open_and_closed_outboxes(way: dict[str, Any]) -> None:
+    """What a closed connection was sent stays in the sum, and the connection does not."""
+    before = statistics()
+    shop = Shop()
+    with shop.open(**way) as server:
+        with shop.visit(server) as one, shop.visit(server):
+            until(lambda: len(shop.members) == 2)
+            order(one, 10, for_all=True)
+            numbers(one, 10)
+            until(lambda: statistics().sent == before.sent + 20)
+            assert statistics().connections == before.connections + 2
+        until(lambda: statistics().connections == before.connections)
+        assert statistics().sent == before.sent + 20
+        assert statistics().messages == before.messages
