@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
+from lab.engine import Engine
 
 from server.broker import Broker, Limits
 from server.broker.local import LocalBroker
+from server.broker.valkey import ValkeyBroker
+from server.cell import discard
 
 Opening = Callable[[Limits], AbstractAsyncContextManager[Broker]]
 """Makes a broker with these limits; what is opened again later may or may not have the data of the last time."""
@@ -26,9 +30,27 @@ def local_file(request: pytest.FixtureRequest) -> Opening:
     return lambda limits: LocalBroker(path, limits=limits)
 
 
+def valkey(request: pytest.FixtureRequest) -> Opening:
+    """A real engine: every opening of one test has the data of the one before."""
+    engine: Engine = request.getfixturevalue("engine")
+    prefix = f"{engine.prefix}-{secrets.token_hex(4)}"
+    return lambda limits: ValkeyBroker(engine.url, prefix=prefix, limits=limits)
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    """One engine for all tests that do not harm it."""
+    if (reason := Engine.available()) is not None:
+        pytest.skip(reason)
+    with Engine() as engine:
+        discard(engine)  # what stop_all() ends after each test is not meant to be this one
+        yield engine
+
+
 BROKERS: dict[str, Callable[[pytest.FixtureRequest], Opening]] = {
     "local-memory": local_memory,
     "local-file": local_file,
+    "valkey": valkey,
 }
 
 
