@@ -6,11 +6,15 @@ of every n-th byte counts them all. So counting costs next to nothing, however m
 
 from __future__ import annotations
 
+from struct import Struct
+
 __all__ = ["FrameCounter"]
 
 EXTENDED = {126: 2, 127: 8}  # bytes of the length that follow the second byte
-CONTROL, PING, CLOSE = 0x8, 0x9, 0x8
-FIN = 0x80
+HEAD = Struct("!I").unpack_from  # the first four bytes of a frame
+MEDIUM_TEXT = 0x817E  # the first two of a whole text message of 126 to 65,535 bytes
+PING, CLOSE = 0x9, 0x8
+FIN = 0x80  # the first bit of a byte: of the opcode's, this; of the length's, the mask
 
 
 class FrameCounter:
@@ -28,8 +32,8 @@ class FrameCounter:
         self._head = b""  # a header of which the rest has not come
         self._left = 0  # bytes of the current payload that have not come
         self._pending = (0, 0)  # first byte of the current frame's header, and its payload's length
-        self._last = b""  # the header of the last message that was whole, for the shortest way
-        self._whole = 0  # bytes of that message, header and payload
+        self._last = 0  # the header of the last message that was whole, for the shortest way
+        self._whole = -1  # bytes of that message, header and payload
 
     def feed(self, data: bytes | bytearray, size: int | None = None) -> None:
         """Take the next `size` bytes of the stream, by default all of `data`.
@@ -38,9 +42,9 @@ class FrameCounter:
             ValueError: a frame from a server is masked; the stream is no WebSocket's, or out of step.
         """
         size = len(data) if size is None else size
-        if size == self._whole and not self._left and not self._head and data.startswith(self._last):
+        if size == self._whole and not self._left and not self._head and HEAD(data, 0)[0] == self._last:
             self.messages += 1  # by far the most frequent case where a server writes each frame for itself
-            self.size += size - len(self._last)
+            self.size += size - 4
             return
         if self._head:
             data = self._head + data[:size]
@@ -50,45 +54,63 @@ class FrameCounter:
             self._left -= at
             if self._left:
                 return
-            self._count(*self._pending, 1)
+            self._count(*self._pending)
         while at < size:
-            at = self._frames(data, at, size)
+            at = self._texts(data, at, size)
+            if at < size:
+                at = self._frame(data, at, size)
 
-    def _frames(self, data: bytes | bytearray, at: int, size: int) -> int:
-        """Count the frame at `at`, and those after it that have the same header; where the next begins."""
+    def _texts(self, data: bytes | bytearray, at: int, size: int) -> int:
+        """Count the whole text messages of 126 to 65,535 bytes that come first, a run of equal headers at once."""
+        last = size - 4
+        while at <= last:
+            head: int = HEAD(data, at)[0]
+            length = head & 0xFFFF
+            frames, end = 1, at + 4 + length
+            if head >> 16 != MEDIUM_TEXT or end > size:
+                break
+            if end <= last and HEAD(data, end)[0] == head:
+                frames = _repeated(data, at, size, 4 + length)
+                end = at + frames * (4 + length)
+            if length >= self.smallest:
+                self.messages += frames
+                self.size += frames * length
+                self._last, self._whole = head, 4 + length
+            at = end
+        return at
+
+    def _frame(self, data: bytes | bytearray, at: int, size: int) -> int:
+        """Count the frame at `at`, whatever it is; where the next begins."""
         short = data[at + 1] if at + 1 < size else 0
         if short & FIN:
             raise ValueError(f"byte {at + 1} of {size} says that a server has masked its frame; out of step?")
         header = 2 + EXTENDED.get(short, 0)
-        if size - at < header or at + 1 >= size:
+        if size - at < header:
             self._head = bytes(data[at:size])
             return size
         length = short if header == 2 else int.from_bytes(data[at + 2 : at + header])
-        whole = header + length
-        frames = (size - at) // whole
-        if not frames:
-            self._pending, self._left = (data[at], length), whole - (size - at)
+        end = at + header + length
+        if end > size:
+            self._pending, self._left = (data[at], length), end - size
             return size
-        if frames > 1 and not _repeats(data, at, header, whole, frames):
-            frames = 1
-        self._count(data[at], length, frames)
-        if data[at] & FIN and data[at] & 0xF < CONTROL and length >= self.smallest:
-            self._last, self._whole = bytes(data[at : at + header]), whole
-        return at + frames * whole
+        self._count(data[at], length)
+        return end
 
-    def _count(self, first: int, length: int, frames: int) -> None:
-        opcode = first & 0xF
-        if opcode < CONTROL:
-            if first & FIN and length >= self.smallest:
-                self.messages += frames
-                self.size += frames * length
-        elif opcode == PING:
-            self.pings += frames
-        elif opcode == CLOSE:
+    def _count(self, first: int, length: int) -> None:
+        if first & 0x88 == FIN and length >= self.smallest:
+            self.messages += 1
+            self.size += length
+        elif first & 0xF == PING:
+            self.pings += 1
+        elif first & 0xF == CLOSE:
             self.closed = True
 
 
-def _repeats(data: bytes | bytearray, at: int, header: int, whole: int, frames: int) -> bool:
-    """Whether every `whole` bytes from `at` on the same `header` bytes stand, `frames` times."""
+def _repeated(data: bytes | bytearray, at: int, size: int, whole: int) -> int:
+    """How many frames of `whole` bytes follow each other from `at` on, all with one header; 1 if not all have it."""
+    frames = (size - at) // whole
     end = at + frames * whole
-    return all(data[at + byte : end : whole] == data[at + byte : at + byte + 1] * frames for byte in range(header))
+    for place in range(at, at + 4):
+        if data[place:end:whole] != data[place : place + 1] * frames:
+            return 1
+    return frames

@@ -23,7 +23,7 @@ __all__ = ["Greeting", "Load", "LostError", "StalledError", "frame"]
 
 AT_ONCE = 64  # handshakes under way at the same time
 PATIENCE = 5.0  # seconds for a handshake
-STALLED = 3.0  # seconds without a delivery after which the server counts as stopped
+STALLED = 2.0  # seconds without a delivery after which the server counts as stopped
 BUFFER = 1 << 16  # bytes read at a time
 REQUEST = (
     "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -173,7 +173,7 @@ class Load:
         """Deliveries per second with so many messages in flight, and the share of a core this client took.
 
         Raises:
-            StalledError: some connection received nothing for 3 s.
+            StalledError: some connection received nothing for 2 s.
             LostError: the server closed a connection.
         """
         stock = cycle(frames)

@@ -127,7 +127,7 @@ class WholeRow(Row):
         connection.close()
         hello = ('{"type":"join","room":"lobby"}',)
         return [
-            Greeting(headers=f"Authorization: Bearer {session}\r\n", hello=hello, answers=2) for session in sessions
+            Greeting(headers=f"Authorization: Bearer {session}\r\n", hello=hello, answers=3) for session in sessions
         ]
 
     def settling(self, connections: int) -> float:

@@ -88,3 +88,10 @@ def test_random_streams_are_counted_as_they_were_made(seed: int) -> None:
     counter = fed(stream, *(choice.randint(1, 700) for _ in range(50)))
     pings = sum(opcode is Opcode.PING for opcode, _ in kinds)
     assert (counter.messages, counter.pings) == (300 - pings, pings)
+
+
+def test_nothing_is_no_message() -> None:
+    """An empty read, before anything else, counts as nothing."""
+    counter = FrameCounter()
+    counter.feed(bytearray(8), 0)
+    assert counter.messages == 0
