@@ -195,7 +195,9 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
 
     def handle_ping(self) -> None:
         """Answer; to a peer that does not read only its last ping, as RFC 6455 section 5.5.3 allows."""
-        if self.writable.is_set() or self.conn.state is not State.OPEN:
+        if self.close_sent:
+            self.conn.data_to_send()  # nothing goes after our close frame
+        elif self.writable.is_set() or self.conn.state is not State.OPEN:
             super().handle_ping()
         elif output := self.conn.data_to_send():
             self._pong = output[-1]

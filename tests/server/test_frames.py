@@ -1,0 +1,449 @@
+"""Ready-made frames on real sockets: between everything else that a connection carries, and at its end."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import Close, Frame, Opcode
+from websockets.sync.client import connect
+
+from server import BackgroundServer, serve
+from server.broadcasting import Outbox, Overflow, fan_out, open_outbox
+from server.echo import Ended, converse
+from server.frames import EXTENSION, FanoutProtocol
+from server.messages import CloseCode
+from tests.server.people import DEADLINE, Silent
+from tests.server.shop import FAST, Order, until
+
+REPLACED = (CloseCode.REPLACED, "another device")
+Body = Callable[[WebSocket, Outbox], Awaitable[None]]
+
+
+@dataclass
+class Stage:
+    """A server whose handler is given: a connection that is not accepted yet, and its outbox."""
+
+    body: Body
+    options: dict[str, Any] = field(default_factory=dict)
+    protocols: queue.Queue[FanoutProtocol] = field(default_factory=queue.Queue)
+    outboxes: queue.Queue[Outbox] = field(default_factory=queue.Queue)
+    left: queue.Queue[int] = field(default_factory=queue.Queue)
+    """With what code `receive` ended."""
+
+    @contextmanager
+    def open(self, **uvicorn_options: Any) -> Iterator[BackgroundServer]:
+        """Serve it on ``/ws``."""
+        app = FastAPI()
+
+        @app.websocket("/ws")
+        async def handler(websocket: WebSocket) -> None:
+            self.protocols.put(websocket.scope["extensions"][EXTENSION]["connection"])
+            outbox = open_outbox(websocket, **self.options)
+            self.outboxes.put(outbox)
+            try:
+                await self.body(websocket, outbox)
+            except WebSocketDisconnect as left:
+                self.left.put(left.code)
+
+        with serve(app, **FAST, **uvicorn_options) as server:
+            yield server
+
+
+class Raw:
+    """A client made of a bare socket, which sees every frame as it is on the wire."""
+
+    def __init__(self, server: BackgroundServer, *, extensions: str = "") -> None:
+        self.socket = socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE)
+        offer = f"Sec-WebSocket-Extensions: {extensions}\r\n" if extensions else ""
+        self.socket.sendall(
+            "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{offer}\r\n".encode()
+        )
+        self.file = self.socket.makefile("rb")
+        while self.file.readline() != b"\r\n":
+            pass
+
+    def __enter__(self) -> Raw:
+        return self
+
+    def __exit__(self, *exc_info: Any) -> None:
+        self.file.close()
+        self.socket.close()
+
+    def send(self, opcode: Opcode, payload: bytes, *, fin: bool = True) -> None:
+        """Send one frame."""
+        self.socket.sendall(Frame(opcode, payload, fin).serialize(mask=True))
+
+    def frame(self) -> Frame | None:
+        """The next frame, None at the end of the connection."""
+        try:
+            return read_frame(self.file.read)
+        except ConnectionResetError:
+            return None
+
+    def rest(self) -> list[Frame]:
+        """Every frame until the end of the connection; pings and replies when it is closed."""
+        frames = []
+        while frame := self.frame():
+            frames.append(frame)
+            if frame.opcode is Opcode.CLOSE:
+                with suppress(OSError):
+                    self.send(Opcode.PING, b"still there?")
+                    self.send(Opcode.CLOSE, frame.data[:2])  # type: ignore[arg-type]
+        return frames
+
+
+def read_frame(read: Callable[[int], bytes]) -> Frame | None:
+    """One frame of a server from a blocking reader."""
+    head = read(2)
+    if len(head) < 2:
+        return None
+    assert not head[1] & 0x80, "a server masks nothing"
+    length = head[1]
+    if length == 126:
+        (length,) = struct.unpack("!H", read(2))
+    elif length == 127:
+        (length,) = struct.unpack("!Q", read(8))
+    data = read(length)
+    assert len(data) == length, "a frame was torn"
+    return Frame(Opcode(head[0] & 0x0F), data, bool(head[0] & 0x80), bool(head[0] & 0x40))
+
+
+async def stay(websocket: WebSocket, outbox: Outbox) -> None:
+    """A handler that only listens."""
+    await websocket.accept()
+    while True:
+        await websocket.receive_text()
+
+
+async def fill(websocket: WebSocket, outbox: Outbox) -> None:
+    """A handler that has more to say than a peer takes that does not read."""
+    await websocket.accept()
+    for _ in range(200):
+        outbox.put("x" * 20_000)
+        await asyncio.sleep(0)
+    while True:
+        await websocket.receive_text()
+
+
+def on_loop(protocol: FanoutProtocol, call: Callable[[], object]) -> None:
+    """Do something where the server runs."""
+    protocol.loop.call_soon_threadsafe(call)
+
+
+# between everything else
+
+
+@pytest.mark.parametrize("compression", [None, "deflate"])
+def test_order_is_kept_across_both_kinds_of_send(compression: str | None) -> None:
+    """What was put goes before what is sent after it, also when the peer does not keep up."""
+
+    async def both(websocket: WebSocket, outbox: Outbox) -> None:
+        await websocket.accept()
+        for number in range(0, 600, 3):
+            outbox.put(f"{number:<20000}")
+            outbox.put(f"{number + 1:<20000}")
+            await websocket.send_text(f"{number + 2:<20000}")
+        await websocket.close()
+
+    with Stage(both).open() as server, connect(server.url("/ws"), proxy=None, compression=compression) as client:
+        assert [int(text) for text in client] == list(range(600))
+
+
+def test_a_send_does_not_wait_for_what_is_put_after_it() -> None:
+    """A stream of frames to a peer that is slow cannot keep a message out for ever."""
+
+    async def both(websocket: WebSocket, outbox: Outbox) -> None:
+        await websocket.accept()
+        for _ in range(300):
+            outbox.put("before".ljust(20_000))
+        sending = asyncio.ensure_future(websocket.send_text("message"))
+        await asyncio.sleep(0)
+        assert not sending.done()
+        for _ in range(300):
+            outbox.put("after".ljust(20_000))
+        await sending
+        await websocket.close()
+
+    with (
+        Stage(both, {"size": 1 << 30, "messages": 1_000}).open() as server,
+        connect(server.url("/ws"), proxy=None, compression=None, max_queue=None) as client,
+    ):
+        texts = [str(text).strip() for text in client]
+    assert texts[:300] == ["before"] * 300
+    assert "message" in texts
+    assert texts[-1] == "after"
+
+
+def test_ready_made_frames_stand_uncompressed_between_compressed_ones() -> None:
+    """RFC 7692 section 6 allows it: each message says for itself, in RSV1, whether it is compressed."""
+
+    async def both(websocket: WebSocket, outbox: Outbox) -> None:
+        await websocket.accept()
+        for _ in range(3):
+            outbox.put("plain")
+            await websocket.send_text("compressed")
+        await websocket.close()
+
+    with Stage(both).open() as server, Raw(server, extensions="permessage-deflate") as client:
+        frames = client.rest()
+    assert [(frame.rsv1, frame.data == b"plain") for frame in frames[:-1]] == [(False, True), (True, False)] * 3
+
+
+def test_frames_of_one_turn_are_one_write() -> None:
+    """What is due when the loop comes round arrives in one piece: that is what makes it fast."""
+    stage = Stage(stay)
+    with stage.open() as server, Raw(server) as client:
+        outbox, protocol = stage.outboxes.get(timeout=DEADLINE), stage.protocols.get(timeout=DEADLINE)
+        on_loop(protocol, lambda: fan_out([outbox] * 100, "hello"))
+        assert client.socket.recv(65_536) == b"\x81\x05hello" * 100
+
+
+def test_fragments_and_pings_in_between() -> None:
+    """A client's message in pieces, with a ping among them, is read; the pong and the frames are each whole."""
+
+    async def answer(websocket: WebSocket, outbox: Outbox) -> None:
+        await websocket.accept()
+        while True:
+            text = await websocket.receive_text()
+            for _ in range(50):
+                outbox.put(text)
+
+    with Stage(answer).open() as server, Raw(server) as client:
+        for _ in range(20):
+            client.send(Opcode.TEXT, b"hel", fin=False)
+            client.send(Opcode.PING, b"?")
+            client.send(Opcode.CONT, b"lo")
+        frames = [client.frame() for _ in range(20 * 51)]
+        assert frames.count(Frame(Opcode.TEXT, b"hello")) == 20 * 50
+        assert frames.count(Frame(Opcode.PONG, b"?")) == 20
+
+
+def test_a_connection_that_fails_to_send_does_not_stop_the_others() -> None:
+    """Whatever goes wrong in one connection's turn, the others have theirs, and that one is ended."""
+    stage = Stage(stay)
+    with stage.open() as server, Raw(server), Raw(server) as client:
+        broken, whole = stage.outboxes.get(timeout=DEADLINE), stage.outboxes.get(timeout=DEADLINE)
+        protocol = stage.protocols.get(timeout=DEADLINE)
+        until(lambda: server.connections == 2)
+
+        def fail() -> None:
+            raise ZeroDivisionError("on purpose")
+
+        protocol.flush = fail  # type: ignore[method-assign]
+        on_loop(protocol, lambda: fan_out([broken, whole], "hello"))
+        assert client.frame() == Frame(Opcode.TEXT, b"hello")
+        until(lambda: server.connections == 1)
+        assert "a connection failed to send frames" in str(server.log)
+
+
+# the beginning and the end
+
+
+def test_what_is_put_before_the_handshake_comes_after_it() -> None:
+    """A connection that is registered before it is accepted loses nothing."""
+
+    async def early(websocket: WebSocket, outbox: Outbox) -> None:
+        outbox.put("early")
+        await asyncio.sleep(0.01)  # several turns of the loop
+        await websocket.accept()
+        await websocket.close()
+
+    with Stage(early).open() as server, Raw(server) as client:
+        assert [frame.data for frame in client.rest()] == [b"early", Close(1000, "").serialize()]
+
+
+def test_an_end_before_the_handshake_comes_after_it() -> None:
+    """Whoever is replaced while it is being admitted is told so, and its handler as well."""
+
+    async def early(websocket: WebSocket, outbox: Outbox) -> None:
+        outbox.end(*REPLACED)
+        await stay(websocket, outbox)
+
+    stage = Stage(early)
+    with stage.open() as server, Raw(server) as client:
+        assert [frame.data for frame in client.rest()] == [Close(*REPLACED).serialize()]
+        assert stage.left.get(timeout=DEADLINE) == CloseCode.REPLACED
+
+
+@pytest.mark.parametrize("who", ["the app", "the outbox", "the client", "the server"])
+def test_nothing_comes_after_a_close_frame(who: str) -> None:
+    """Whoever closes: what is put afterwards is given up, and what was put before the app's own close is sent."""
+    go = asyncio.Event()
+
+    async def close(websocket: WebSocket, outbox: Outbox) -> None:
+        await websocket.accept()
+        await go.wait()
+        outbox.put("before")
+        if who == "the app":
+            await websocket.close()
+        elif who == "the outbox":
+            outbox.end(*REPLACED)
+        elif who == "the client":
+            with suppress(WebSocketDisconnect):
+                await websocket.receive_text()
+        outbox.put("after")
+        await asyncio.sleep(0.01)  # several turns of the loop
+        outbox.put("after")
+
+    stage = Stage(close)
+    with stage.open() as server, Raw(server) as client:
+        protocol, outbox = stage.protocols.get(timeout=DEADLINE), stage.outboxes.get(timeout=DEADLINE)
+        until(lambda: protocol.handshake_complete)
+        if who == "the client":
+            client.send(Opcode.CLOSE, b"\x03\xe8")
+            until(lambda: not protocol.queue.empty())
+        elif who == "the server":
+            on_loop(protocol, protocol.shutdown)
+        on_loop(protocol, go.set)
+        frames = client.rest()
+        assert [frame.opcode for frame in frames].index(Opcode.CLOSE) == len(frames) - 1
+        assert b"after" not in [frame.data for frame in frames]
+        assert (b"before" in [frame.data for frame in frames]) == (who == "the app")
+        until(lambda: len(outbox) == 0)
+
+
+def test_a_slow_client_that_reads_late_sees_4008() -> None:
+    """The close frame waits behind whole messages, for the seconds given; then both sides close as usual."""
+    stage = Stage(fill, {"messages": 20, "seconds": DEADLINE})
+    with stage.open() as server, Silent(server, "sid", greeting="") as sid:
+        assert stage.left.get(timeout=DEADLINE) == CloseCode.TOO_SLOW
+        until(lambda: stage.outboxes.queue[0].statistics().dropped > 0)
+        file = sid.socket.makefile("rb")
+        frames: list[Any] = []
+        while not frames or frames[-1].opcode is not Opcode.CLOSE:
+            frames.append(read_frame(file.read))
+        assert {frame.data for frame in frames[:-1]} == {b"x" * 20_000}
+        close = Close.parse(frames[-1].data)
+        assert (close.code, close.reason.endswith("wait; read faster")) == (CloseCode.TOO_SLOW, True)
+        assert server.connections == 1
+        sid.send(Opcode.CLOSE, frames[-1].data[:2])
+        until(lambda: server.connections == 0)
+        file.close()
+
+
+def test_a_slow_client_that_does_not_read_even_then_loses_its_socket() -> None:
+    """After the seconds given: closing would wait for it for ever."""
+    with Stage(fill, {"messages": 20, "seconds": 0.2}).open() as server, Silent(server, "sid", greeting=""):
+        until(lambda: server.connections == 1)
+        until(lambda: server.connections == 0)
+
+
+def test_a_peer_whose_handler_has_ended_loses_its_socket() -> None:
+    """A handler that returns while its peer does not read leaves nothing behind, though it never closed."""
+
+    async def leave(websocket: WebSocket, outbox: Outbox) -> None:
+        await websocket.accept()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.1):
+                while True:
+                    await websocket.send_text("x" * 20_000)
+
+    with Stage(leave, {"seconds": 0.2}).open() as server, Silent(server, "sid", greeting=""):
+        until(lambda: server.connections == 1)
+        until(lambda: server.connections == 0)
+
+
+def test_the_end_reaches_a_handler_that_does_not_read() -> None:
+    """A client that is 16 messages ahead of a callback that hangs is not read; its end is noticed all the same."""
+    ended: queue.Queue[Ended] = queue.Queue()
+
+    async def hang(websocket: WebSocket, outbox: Outbox) -> None:
+        async def for_ever(*args: object) -> None:
+            await asyncio.Event().wait()
+
+        ended.put(await converse(websocket, for_ever, model=Order, writer=outbox.writer))
+
+    stage = Stage(hang)
+    with stage.open() as server, Raw(server) as client:
+        for _ in range(40):
+            client.send(Opcode.TEXT, Order(count=0).encode().encode())
+        protocol = stage.protocols.get(timeout=DEADLINE)
+        until(lambda: protocol.read_paused)
+        on_loop(protocol, lambda: stage.outboxes.queue[0].end(*REPLACED))
+        assert ended.get(timeout=DEADLINE) == Ended(*REPLACED)
+        assert [frame.data for frame in client.rest()] == [Close(*REPLACED).serialize()]
+
+
+# what uvicorn does by itself
+
+
+def test_pings_of_a_peer_that_does_not_read_are_not_hoarded() -> None:
+    """It gets an answer to the last one, which RFC 6455 section 5.5.3 allows, instead of a buffer without end."""
+    stage = Stage(fill, {"overflow": Overflow.DROP_OLDEST})
+    with stage.open() as server, Silent(server, "sid", greeting="") as sid:
+        protocol = stage.protocols.get(timeout=DEADLINE)
+        until(lambda: not protocol.writable.is_set())
+        ping = Frame(Opcode.PING, b"x" * 100).serialize(mask=True)
+        before = protocol.transport.get_write_buffer_size()
+        for _ in range(20):
+            sid.socket.sendall(ping * 1_000)
+        sid.send(Opcode.PING, b"x" * 99 + b"!")
+        until(lambda: b"!" in protocol._pong)
+        assert protocol.transport.get_write_buffer_size() <= before
+        received = b""
+        while Frame(Opcode.PONG, b"x" * 99 + b"!").serialize(mask=False) not in received:
+            received += sid.socket.recv(65_536)
+
+
+def test_a_dead_peer_is_found_by_pings_although_its_buffer_is_full() -> None:
+    """The handler hears 1011 and the socket is gone; uvicorn alone would close, and wait for the buffer."""
+    stage = Stage(fill, {"size": 1 << 30, "messages": 1_000})
+    with stage.open(ws_ping_interval=0.1, ws_ping_timeout=0.2) as server, Silent(server, "sid", greeting=""):
+        assert stage.left.get(timeout=DEADLINE) == CloseCode.INTERNAL_ERROR
+        until(lambda: server.connections == 0)
+
+
+def test_a_client_is_not_taken_for_dead_because_its_handler_is_busy() -> None:
+    """While the handler has not asked for a message that came, the pongs behind it lie unread: no fault of the peer."""
+
+    async def busy(websocket: WebSocket, outbox: Outbox) -> None:
+        await websocket.accept()
+        await asyncio.sleep(0.5)  # ten pings, and five deadlines, of which the first would end the connection
+        await websocket.send_text(await websocket.receive_text())
+        await websocket.receive_text()
+
+    stage = Stage(busy)
+    with (
+        stage.open(ws_ping_interval=0.05, ws_ping_timeout=0.1) as server,
+        connect(server.url("/ws"), proxy=None, compression=None) as client,
+    ):
+        client.send("are you there?")
+        client.send("still?")
+        assert client.recv(timeout=DEADLINE) == "are you there?"
+
+
+def test_a_peer_that_does_not_read_its_own_goodbye_does_not_stop_the_server() -> None:
+    """Left alone, uvicorn fails on a second close frame, in the middle of telling everybody that it stops."""
+    stage = Stage(fill, {"size": 1 << 30, "messages": 1_000})
+    with stage.open() as server, ExitStack() as clients:
+        for _ in range(3):
+            sid = clients.enter_context(Silent(server, "sid", greeting=""))
+            sid.send(Opcode.CLOSE, b"\x03\xe8")
+            assert stage.left.get(timeout=DEADLINE) == CloseCode.NORMAL
+        stage.body = stay
+        readers = [clients.enter_context(connect(server.url("/ws"), proxy=None)) for _ in range(5)]
+        server.stop()
+        for reader in readers:
+            with pytest.raises(ConnectionClosed, match="1012"):
+                reader.recv(timeout=DEADLINE)
+
+
+def test_nothing_of_a_connection_is_left() -> None:
+    """The end of a connection lets go of its outbox, its timers and its scope, without a cycle to collect."""
+    stage = Stage(stay)
+    with stage.open() as server, Raw(server):
+        protocol = stage.protocols.get(timeout=DEADLINE)
+    assert protocol._source is None
+    assert protocol._stall is None
+    assert protocol.over.done()
