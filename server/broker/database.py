@@ -99,6 +99,9 @@ def _check_header(path: Path) -> None:
 def _prepare(database: sqlite3.Connection, path: Path) -> None:
     """Take the file for this process alone, make the tables where there are none, and check what is there."""
     database.execute("PRAGMA locking_mode = EXCLUSIVE")
+    if database.execute("PRAGMA page_count").fetchone()[0] == 0:
+        # the mark has a transaction of its own: what a killed process leaves of the next one is known to be ours
+        database.execute(f"PRAGMA application_id = {APPLICATION}")
     database.execute("BEGIN EXCLUSIVE")
     version = database.execute("PRAGMA user_version").fetchone()[0]
     if version == 0:
@@ -119,7 +122,6 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
 def _create(database: sqlite3.Connection) -> None:
     for statement in SCHEMA:
         database.execute(statement)
-    database.execute(f"PRAGMA application_id = {APPLICATION}")
     database.execute(f"PRAGMA user_version = {VERSION}")
 
 

@@ -78,9 +78,11 @@ class LocalBroker:
         """Open the file.
 
         Raises:
-            BrokerError: it is not a broker's, is damaged, or is open in another broker.
+            BrokerError: it is not a broker's, is damaged, or is open in another broker; or this one is open.
             UnavailableError: the folder or the file cannot be read and written.
         """
+        if self._runner is not None:
+            raise BrokerError("the broker is open; make another one for another block")
         runner: _Runner = (
             Direct(self._limits, self._clock)
             if self._path is None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import queue
 import sqlite3
 import threading
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .database import failure, open_file
-from .protocol import Limits, UnavailableError
+from .protocol import BrokerError, Limits, UnavailableError
 from .store import Store
 
 __all__ = ["Writer"]
@@ -26,6 +27,7 @@ T = TypeVar("T")
 
 WAITING = 10_000  # calls that wait for the disk before further ones are refused
 TOGETHER = 1_000  # calls that share a transaction at most
+OPEN_DEADLINE = 60.0  # seconds to check a file; a second is enough for a gigabyte on a quick disk
 CLOSE_DEADLINE = 5.0  # seconds for the last transaction and SQLite's own clean-up
 
 _log = logging.getLogger(__name__)
@@ -45,8 +47,13 @@ class _Job:
 
     def finish(self) -> None:
         """Hand the result on; on the loop's thread."""
-        if self.error is None:
-            self.then(self.result)
+        try:
+            if self.error is None:
+                self.then(self.result)
+        finally:
+            self._answer()
+
+    def _answer(self) -> None:
         if self.future.done():
             return
         if self.error is None:
@@ -69,7 +76,7 @@ class Writer:
         """Start the thread and wait until it has opened the file.
 
         Raises:
-            BrokerError: as `open_file`; or it took longer than the deadline.
+            BrokerError: as `open_file`; or it took longer than a minute.
         """
         self._loop = asyncio.get_running_loop()
         opened = self._loop.create_future()
@@ -79,7 +86,7 @@ class Writer:
         )
         self._thread.start()
         try:
-            await self._in_time(opened)
+            await self._in_time(opened, OPEN_DEADLINE)
         except BaseException:
             await self.close()
             raise
@@ -97,7 +104,7 @@ class Writer:
             raise UnavailableError(f"{WAITING} calls wait for the disk of {str(self._path)!r}; publish less, or later")
         future: asyncio.Future[T] = self._loop.create_future()
         self._jobs.put(_Job(call, then, future))
-        return await self._in_time(future)
+        return await self._in_time(future, self._deadline)
 
     async def close(self) -> None:
         """Finish what was asked for, close the file and end the thread; at most 5 s."""
@@ -107,14 +114,13 @@ class Writer:
         if self._thread.is_alive():
             _log.error("the disk of %r does not answer; its thread is left behind", str(self._path))
 
-    async def _in_time(self, future: asyncio.Future[T]) -> T:
+    async def _in_time(self, future: asyncio.Future[T], deadline: float) -> T:
         try:
-            async with asyncio.timeout(self._deadline):
+            async with asyncio.timeout(deadline):
                 return await future
         except TimeoutError:
             raise UnavailableError(
-                f"the disk of {str(self._path)!r} did not answer within {self._deadline:g} s; "
-                "publish again with the same key"
+                f"the disk of {str(self._path)!r} did not answer within {deadline:g} s; publish again with the same key"
             ) from None
 
     # in the thread
@@ -123,6 +129,7 @@ class Writer:
         job = _Job(lambda _: None, lambda _: None, opened)
         try:
             store = Store(open_file(self._path), self._limits, self._clock)
+            self._identity = os.stat(self._path)
         except Exception as error:
             job.error = error
             self._hand_back([job])
@@ -144,14 +151,28 @@ class Writer:
             if len(group) == TOGETHER or self._jobs.empty():
                 break
             job = self._jobs.get_nowait()
+        if (missing := self._missing()) is not None:
+            for one in group:
+                one.error = missing
+        else:
+            self._run_together(group, store)
+        self._hand_back(group)
+        return job is not None
+
+    def _missing(self) -> BrokerError | None:
+        """What is wrong where the file is gone: SQLite would go on writing to one that nobody finds again."""
+        with suppress(OSError):
+            if os.path.samestat(os.stat(self._path), self._identity):
+                return None
+        return UnavailableError(f"{str(self._path)!r} was moved or deleted; put it back, or start again")
+
+    def _run_together(self, group: list[_Job], store: Store) -> None:
         try:
             store.transact(lambda store: _run_all(group, store))
         except Exception:
             # one of them failed, and the others must not fail with it
             for job in group:
                 self._run_alone(job, store)
-        self._hand_back(group)
-        return job is not None
 
     def _run_alone(self, job: _Job, store: Store) -> None:
         try:
@@ -164,12 +185,11 @@ class Writer:
 
     def _hand_back(self, group: list[_Job]) -> None:
         with suppress(RuntimeError):  # the loop has closed: nobody waits any more
-            self._loop.call_soon_threadsafe(_finish_all, group)
+            self._loop.call_soon_threadsafe(self._finish, group)
 
-
-def _finish_all(group: list[_Job]) -> None:
-    for job in group:
-        job.finish()
+    def _finish(self, group: list[_Job]) -> None:
+        for job in group:
+            self._loop.call_soon(job.finish)  # whatever one of them raises, the others are finished
 
 
 def _run_all(group: list[_Job], store: Store) -> None:
