@@ -122,6 +122,8 @@ class Broker(Protocol):
 
     A topic is 1 to 200 characters, a key 1 to 200. Every method has a deadline of its own and raises
     `UnavailableError` when the engine is away; subscriptions outlive that and fill the gap by themselves.
+    A topic without listeners that nobody has published to for longer than records and keys are kept may be
+    forgotten; its next record begins a new epoch.
     """
 
     async def __aenter__(self) -> Self:
@@ -172,7 +174,8 @@ class Broker(Protocol):
         """Call `listener` for what is published to `topic` from now on, for the length of the block.
 
         The block gets the position after which the first record comes, so that ``history`` up to it and the
-        records after it have neither a gap nor a duplicate. A listener that raises is logged, and hurts nobody else.
+        records after it have neither a gap nor a duplicate. The first record may be told before the block has begun. A
+        listener that raises is logged, and hurts nobody else.
 
         Raises:
             PayloadError: the topic is empty or too long.
