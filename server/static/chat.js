@@ -1,17 +1,18 @@
 // The page: what the user does goes to the connection, what the connection says goes to the rooms and the view.
 
-import { Connection } from "./connection.js";
+import { Connection, backoff } from "./connection.js";
 import { Room, roomName } from "./rooms.js";
 import { deviceId, keepName, keepRooms, keptName, keptRooms, randomId } from "./store.js";
 import * as view from "./view.js";
 
 const { $ } = view;
 const FIRST_ROOM = "lobby";
+const HISTORY = 50; // messages that a newcomer to a room sees
 const TYPING_EVERY = 3_000; // milliseconds between two "I am typing"
 
 const connection = new Connection(deviceId());
 const rooms = new Map(); // name: Room
-const asked = new Map(); // id: what was asked for with it, until the answer comes
+const asked = new Map(); // id: {entry, room} that was asked for with it, until the answer comes
 let current = null;
 let me = "";
 let typedAt = 0;
@@ -21,7 +22,7 @@ let loggedIn = false; // a moment ago, and no connection has come of it yet
 
 const hear = {
   welcome({ user }) {
-    if (me && me !== user) for (const room of rooms.values()) room.entries = [];
+    if (me && me !== user) forget();
     me = user;
     view.showMe(user);
     showCurrent();
@@ -29,17 +30,27 @@ const hear = {
   presence(message) {
     const room = rooms.get(message.room);
     if (!room) return;
-    if (message.users) {
-      if (room.wasLost) note(room, "You were away for a moment. What was said meanwhile is not shown.");
-      room.wasLost = false;
-      for (const [id, question] of asked) if (question.room === room) asked.delete(id);
-    }
     for (const text of room.present(message)) note(room, text);
     if (room === current) view.showPeople(room, me);
   },
-  message({ room: name, user, text, id }) {
+  joined({ room: name, position, complete, id }) {
+    asked.delete(id);
     const room = rooms.get(name);
     if (!room) return;
+    if (!complete) note(room, "You were away for long. The oldest of what you missed is kept no longer.");
+    room.position = position;
+    sayAgain(room);
+  },
+  reset({ room: name, position }) {
+    const room = rooms.get(name);
+    if (!room) return;
+    note(room, "The server has lost some messages.");
+    room.position = position;
+  },
+  message({ room: name, user, text, position, time, id }) {
+    const room = rooms.get(name);
+    if (!room) return;
+    if (position) room.position = position;
     room.typing.delete(user);
     const mine = user === me ? asked.get(id)?.entry : undefined; // said here, and not in another window
     if (mine) {
@@ -47,8 +58,9 @@ const hear = {
       mine.state = "sent";
       view.showEntryState(mine);
     } else {
-      add(room, { kind: "message", user, text, state: "sent" });
-      if (room !== current || document.hidden) room.unread++;
+      const at = time ? new Date(time * 1_000) : new Date();
+      add(room, { kind: "message", user, text, at, state: "sent" });
+      if ((room !== current || document.hidden) && at > room.enteredAt) room.unread++;
     }
     showUnread();
     view.showTyping(current);
@@ -64,8 +76,10 @@ const hear = {
     if (question?.entry) {
       Object.assign(question.entry, { state: "failed", reason });
       view.showEntryState(question.entry);
-    } else if (question?.room) {
+    } else if (question && field === "room") {
       note(question.room, `You cannot come in (${reason}).`);
+    } else if (question) {
+      setTimeout(() => rooms.get(question.room.name) === question.room && join(question.room), backoff(2));
     }
   },
 };
@@ -80,16 +94,15 @@ connection.addEventListener("state", ({ detail }) => {
     for (const room of rooms.values()) join(room);
     return;
   }
-  for (const { entry } of asked.values()) {
-    if (!entry) continue;
+  for (const [id, { entry }] of asked) {
+    if (!entry) {
+      asked.delete(id);
+      continue;
+    }
     entry.state = "unsure";
     view.showEntryState(entry);
   }
-  asked.clear();
-  for (const room of rooms.values()) {
-    room.wasLost ||= room.count > 0;
-    room.typing.clear();
-  }
+  for (const room of rooms.values()) room.typing.clear();
   if (detail.state === "login") view.showLogin(keptName(), whyLogin(detail));
 });
 
@@ -107,8 +120,27 @@ function ask(question, message) {
   return asked.has(id);
 }
 
+// With the position that was seen last the server sends what was said since; without one, the end of the talk.
 function join(room) {
-  ask({ room }, { type: "join", room: room.name });
+  const from = room.position ? { after: room.position } : { last: HISTORY };
+  ask({ room }, { type: "join", room: room.name, ...from });
+}
+
+// What may or may not have reached the server before the connection was lost: its key makes sure that it is said once.
+function sayAgain(room) {
+  for (const [id, question] of asked) {
+    if (question.room === room && question.entry) tell(id, question);
+  }
+}
+
+function tell(id, { room, entry }) {
+  if (connection.send({ type: "say", room: room.name, text: entry.text, key: id, id })) entry.state = "sending";
+  view.showEntryState(entry);
+}
+
+function forget() {
+  asked.clear();
+  for (const room of rooms.values()) Object.assign(room, new Room(room.name));
 }
 
 function enter(name) {
@@ -162,8 +194,9 @@ function note(room, text) {
 function say() {
   const text = $("text").value.trim();
   if (!text || !current || connection.state !== "open") return;
-  const entry = add(current, { kind: "message", user: me, text, state: "sending" });
-  ask({ entry }, { type: "say", room: current.name, text });
+  const id = randomId();
+  asked.set(id, { room: current, entry: add(current, { kind: "message", user: me, text, state: "sending" }) });
+  tell(id, asked.get(id));
   $("text").value = "";
   typedAt = 0;
 }
@@ -229,7 +262,10 @@ $("login-form").addEventListener("submit", async (event) => {
 $("log-out").addEventListener("click", async () => {
   connection.close();
   await fetch("login", { method: "DELETE" }).catch(() => null);
-  for (const room of rooms.values()) Object.assign(room, new Room(room.name));
+  asked.clear();
+  rooms.clear();
+  keepRooms([]);
+  enter(FIRST_ROOM);
   view.showLogin(keptName());
 });
 

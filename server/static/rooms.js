@@ -11,7 +11,8 @@ export class Room {
     this.count = 0;
     this.unread = 0;
     this.draft = "";
-    this.wasLost = false; // the connection was, and the room has not been entered again
+    this.position = null; // of the last message, in the room's log
+    this.enteredAt = new Date(); // what was said before is not news
     this.typing = new Map(); // user: when to stop showing it
   }
 

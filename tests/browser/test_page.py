@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from lab.tap import Tap
 from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
 from pydantic import SecretStr
 
@@ -189,11 +191,44 @@ def test_both_come_back_after_a_restart(visit: Visit) -> None:
     with serve(served, port=port):
         for person in (ana, ben):
             person.until("online")
-            person.hears("You were away for a moment")
+            person.hears("kept no longer")
             expect(person.people).to_have_count(2)
             expect(person.page.get_by_text("The connection is lost")).to_be_hidden()
         ben.say("after")
         ana.hears("after")
+
+
+def test_nothing_is_lost_or_doubled_by_a_restart(visit: Visit, tmp_path: Path) -> None:
+    """What was said while a page was away is shown when it is back; what nobody has answered is said again, once."""
+    broker = f"sqlite:{tmp_path / 'log.sqlite'}"
+    with chat(broker=broker) as first, Tap(first) as tap:
+        ana, ben = visit(tap.http(), "Ana"), visit(first, "Ben")
+        ana.say("before")
+        ben.hears("before")
+        tap.stall("server")
+        ana.say("heard, but not answered")
+        ben.hears("heard, but not answered")
+        tap.cut()
+        ana.say("not even heard")
+        ben.say("meanwhile")
+        ben.hears("meanwhile")
+        first.stop()
+        tap.reset()
+        for person in (ana, ben):
+            person.until("offline")
+        expect(ana.log.get_by_text("perhaps not sent")).to_have_count(2)
+        tap.mend()
+        with serve(app(broker=broker), port=first.port):
+            for person in (ana, ben):
+                person.until("online")
+            ben.hears("not even heard")
+            ana.hears("meanwhile")
+            said = ["before", "heard, but not answered", "not even heard", "meanwhile"]
+            expect(ana.log.locator(".text")).to_have_text(said)
+            expect(ben.log.locator(".text")).to_have_text([*said[:2], said[3], said[2]])
+            for person in (ana, ben):
+                expect(person.log.get_by_text("not sent")).to_have_count(0)
+                expect(person.log.get_by_text("kept no longer")).to_have_count(0)
 
 
 def test_what_is_typed_while_offline_is_kept(visit: Visit) -> None:
@@ -269,6 +304,7 @@ def test_a_session_that_ends_asks_to_log_in_again(visit: Visit) -> None:
             connection.end(CloseCode.AUTH_REQUIRED, "the session has expired, log in again")
 
     outer.mount("/", inner)
+    outer.router.lifespan_context = inner.router.lifespan_context
     with serve(outer) as server:
         ana = visit(server, "Ana")
         ana.join("kitchen")
@@ -280,13 +316,15 @@ def test_a_session_that_ends_asks_to_log_in_again(visit: Visit) -> None:
 
 
 def test_logging_out_makes_room_for_somebody_else(server: BackgroundServer, visit: Visit) -> None:
-    """The next one on this computer finds none of the messages."""
+    """The next one on this computer finds none of the rooms that only the other has been to."""
     ana = visit(server, "Ana")
+    ana.join("kitchen")
     ana.say("a secret")
     ana.hears("a secret")
     ana.page.get_by_role("button", name="Log out").click()
     ana.log_in("Ben")
     expect(ana.people).to_have_text(["Ben (you)"])
+    expect(ana.page.get_by_role("button", name="kitchen")).to_have_count(0)
     expect(ana.log).not_to_contain_text("a secret")
 
 
@@ -395,7 +433,9 @@ def test_a_closed_room_says_so(visit: Visit) -> None:
 def test_the_page_works_in_a_folder(visit: Visit) -> None:
     """Behind a proxy that shows it under a prefix, as Jupyter's does: every address is relative."""
     outer = FastAPI()
-    outer.mount("/user/ana/proxy/8000", app())
+    inner = app()
+    outer.mount("/user/ana/proxy/8000", inner)
+    outer.router.lifespan_context = inner.router.lifespan_context
     with serve(outer) as server:
         ana = visit(server.http("/user/ana/proxy/8000/"), "Ana")
         ana.say("hello")
