@@ -174,4 +174,4 @@ class Courier:
 
 def _refused(name: str, error: Exception) -> UnavailableError:
     reason = str(error) if isinstance(error, ResponseError) else repr(error)
-    return UnavailableError(f"{name} refuses: {reason}; nothing was stored")
+    return UnavailableError(f"{name} refuses: {reason}")

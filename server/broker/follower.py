@@ -60,13 +60,6 @@ class Follower:
         self.filling = False
         return self._take_early()
 
-    def behind(self, epoch: str | None, offset: str | None) -> bool:
-        """Whether the log, which is at this position, has more or other records than were passed on."""
-        known = self.position
-        if known is None or self.filling:
-            return False
-        return epoch != known.epoch or int(offset or 0) != known.offset
-
     def _take_early(self) -> bool:
         early = list(self._early)
         self._early.clear()

@@ -89,7 +89,7 @@ class Link:
         self._confirmed.clear()
         try:
             async with asyncio.timeout(2 * self._heartbeat):
-                await connection.connect()
+                await connection.connect()  # type: ignore[no-untyped-call]
             self._heard = asyncio.get_running_loop().time()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._read(connection))
