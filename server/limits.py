@@ -47,7 +47,8 @@ class RateLimiter:
         self._buckets.clear()
 
     def _drop_empty(self) -> None:
-        while (oldest := next(iter(self._buckets))) and self._buckets[oldest].has_capacity(self._burst):
+        # a fast bucket can have leaked empty in the moment since it was filled
+        while (oldest := next(iter(self._buckets), None)) is not None and self._buckets[oldest].has_capacity(self._burst):
             del self._buckets[oldest]
 
 

@@ -97,3 +97,15 @@ def test_nobody_is_remembered_after_clear() -> None:
         assert await taken(limiter, "ana", 2) == 1
 
     run(scenario())
+
+
+def test_a_bucket_that_leaks_at_once_can_be_the_only_one() -> None:
+    """With a rate so high that the bucket is empty again when it is looked at, every message is allowed."""
+
+    async def test() -> None:
+        limiter = RateLimiter(rate=1e12, burst=1)
+        for _ in range(100):
+            assert await limiter.take("ana")
+        assert len(limiter) <= 1
+
+    asyncio.run(test())
