@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache
 from typing import Any, NoReturn, Protocol
-from weakref import WeakSet
 
 from fastapi import WebSocket, WebSocketException
 from websockets.frames import Frame, Opcode
@@ -129,7 +128,6 @@ class Outbox:
     """
 
     __slots__ = (
-        "__weakref__",
         "_cap_bytes",
         "_cap_messages",
         "_dropped",
@@ -159,7 +157,6 @@ class Outbox:
         self._due = False  # a turn to send has been asked for, or the peer is waited for
         self._ended = False
         self._set_blocked(blocked=False)
-        _registry.add(self)
 
     def __len__(self) -> int:
         """How many messages wait."""
@@ -302,6 +299,7 @@ class PortableOutbox(Outbox):
         if self._reason is not None:
             raise self._reason
         self._writer = asyncio.current_task()
+        _registry.add(self)
         try:
             await self._send_all(talk)
         except asyncio.CancelledError:
@@ -343,6 +341,7 @@ class FrameOutbox(Outbox):
     ) -> None:
         super().__init__(messages=messages, size=size, overflow=overflow)
         self._link = link
+        _registry.add(self)
         link.attach(self, seconds=seconds)
 
     def take_frames(self, size: int) -> bytes:
@@ -389,7 +388,7 @@ class _Registry:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._open: WeakSet[Outbox] = WeakSet()
+        self._open: set[Outbox] = set()
         self._sent = self._dropped = self._slow = 0
 
     def add(self, outbox: Outbox) -> None:

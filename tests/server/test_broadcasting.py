@@ -366,6 +366,8 @@ def test_the_line_is_bounded_and_in_order(overflow: Overflow, steps: list[Prepar
         seen = outbox.statistics()
         assert (seen.messages, seen.size, seen.sent) == (len(line), sum(message.size for message in line), taken)
         assert seen.dropped == put - taken - len(line)
+    outbox.lost()
+    assert outbox.statistics().dropped == put - taken
 
 
 @given(st.text())

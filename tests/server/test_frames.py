@@ -375,6 +375,46 @@ def test_the_end_reaches_a_handler_that_does_not_read() -> None:
         assert [frame.data for frame in client.rest()] == [Close(*REPLACED).serialize()]
 
 
+def test_the_end_is_the_next_thing_that_a_handler_receives() -> None:
+    """Messages that came before and were not read yet would be answered in vain."""
+    go = asyncio.Event()
+
+    async def late(websocket: WebSocket, outbox: Outbox) -> None:
+        await websocket.accept()
+        await go.wait()
+        outbox.end(*REPLACED)
+        await websocket.receive_text()
+
+    stage = Stage(late)
+    with stage.open() as server, Raw(server) as client:
+        protocol = stage.protocols.get(timeout=DEADLINE)
+        client.send(Opcode.TEXT, b"in vain")
+        until(lambda: not protocol.queue.empty())
+        on_loop(protocol, go.set)
+        assert stage.left.get(timeout=DEADLINE) == CloseCode.REPLACED
+
+
+def test_several_tasks_may_receive() -> None:
+    """Each event goes to one of them, and one that is cancelled takes none with it, as with uvicorn's own queue."""
+    got: queue.Queue[str] = queue.Queue()
+
+    async def receive_by_three(websocket: WebSocket, outbox: Outbox) -> None:
+        await websocket.accept()
+        tasks = [asyncio.ensure_future(websocket.receive_text()) for _ in range(3)]
+        await asyncio.sleep(0)
+        tasks.pop(0).cancel()
+        outbox.put("ready")
+        for done in await asyncio.gather(*tasks):
+            got.put(done)
+        await websocket.close()
+
+    with Stage(receive_by_three).open() as server, Raw(server) as client:
+        assert client.frame() == Frame(Opcode.TEXT, b"ready")
+        client.send(Opcode.TEXT, b"1")
+        client.send(Opcode.TEXT, b"2")
+        assert {got.get(timeout=DEADLINE) for _ in range(2)} == {"1", "2"}
+
+
 # what uvicorn does by itself
 
 
