@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from server.broker import BrokerError, UnavailableError
-from server.broker.database import VERSION
+from server.broker.database import VERSION, open_file
 from server.broker.local import LocalBroker
 
 
@@ -61,6 +61,16 @@ def test_foreign_database_is_left_as_it_is(path: Path) -> None:
         theirs.commit()
         _refused(path, BrokerError, "is not the log of a broker")
     theirs.close()
+
+
+def test_a_commit_waits_for_the_disk(path: Path) -> None:
+    """The promise that a power loss takes nothing back rests on these two settings; no test can pull the plug."""
+    database = open_file(path)
+    try:
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert database.execute("PRAGMA synchronous").fetchone() == (2,)
+    finally:
+        database.close()
 
 
 def test_empty_file_becomes_a_log(path: Path) -> None:

@@ -85,6 +85,14 @@ def test_expired_records_are_skipped_without_reading_them_all(database: sqlite3.
     assert steps < 1_000
 
 
+def test_no_more_than_the_limit_is_stored(database: sqlite3.Connection, clock: Clock) -> None:
+    """What is over the limit by number is not only hidden: it is dropped by the publication that exceeds it."""
+    store = Store(database, Limits(records=3), clock)
+    for number in range(10):
+        store.publish("t", f"{number}", None)
+        assert database.execute("SELECT count(*) FROM record").fetchone()[0] == min(number + 1, 3)
+
+
 def test_every_statement_uses_an_index(database: sqlite3.Connection, clock: Clock) -> None:
     """SQLite's own plan of each statement has no scan of a table of records or keys, and no sorting."""
     store = Store(database, Limits(records=3), clock)
