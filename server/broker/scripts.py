@@ -53,8 +53,8 @@ if first_time then
 end
 offset = offset + 1
 local place = string.format('%.0f', offset)
-save()
 redis.call('XADD', log, 'MAXLEN', '=', records, place .. '-' .. now, 'payload', payload)
+save()
 redis.call('PEXPIRE', log, math.max(1, math.ceil(age / 1000)))
 redis.call('SET', key, epoch .. ' ' .. place, 'PX', key_life)
 drop_old_records()
