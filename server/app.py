@@ -15,6 +15,7 @@ from starlette.types import Scope
 from .broker import Broker, open_broker
 from .chat import Chat, MayJoin, everybody
 from .feed import Feeds
+from .health import health_routes
 from .identity import Door
 from .limits import NoLingering
 from .manager import Manager
@@ -63,6 +64,7 @@ def create_app(
     app.state.manager = manager
     app.add_middleware(NoLingering, seconds=settings.send_seconds)
     app.include_router(door.routes)
+    app.include_router(health_routes(broker))
     app.websocket("/ws")(chat.connect)
     app.mount("/", _Page(settings))
     return app
