@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.protocol import State
 
@@ -64,6 +65,7 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
     _seconds = 10.0
     _stall: asyncio.TimerHandle | None = None
     _farewell: tuple[int, str] | None = None
+    _finished = False
     _pong = b""
     _over: asyncio.Future[None] | None = None
 
@@ -100,7 +102,7 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
             return
         self.conn.send_close(code, reason)
         self.transport.write(b"".join(self.conn.data_to_send()))
-        self.close_sent = True
+        self.close_sent = self._finished = True
         self.close_timer = self.loop.call_later(self._seconds, self.transport.abort)
         self._tell(code, reason)
 
@@ -131,9 +133,16 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
         source.block(blocked=True)
 
     async def send(self, message: Any) -> None:
-        """ASGI's `send`: after the frames that wait already."""
+        """ASGI's `send`: after the frames that wait already.
+
+        Raises:
+            ClientDisconnected: the connection is over, also when it was `finish` that ended it: the handler cannot
+                know yet, and has done nothing wrong.
+        """
         if self._source is not None and len(self._source):
             await self._flush_all(self._source)
+        if self._finished:
+            raise ClientDisconnected
         await super().send(message)
         if message["type"] == "websocket.accept":
             del self.request, self.response  # two kilobytes; the scope has what an app needs

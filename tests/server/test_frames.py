@@ -394,6 +394,20 @@ def test_the_end_is_the_next_thing_that_a_handler_receives() -> None:
         assert stage.left.get(timeout=DEADLINE) == CloseCode.REPLACED
 
 
+def test_a_send_after_the_end_is_a_disconnect() -> None:
+    """The handler could not know; what it meets is what it meets when the client is gone, and no failure."""
+
+    async def send(websocket: WebSocket, outbox: Outbox) -> None:
+        await websocket.accept()
+        outbox.end(*REPLACED)
+        await websocket.send_text("too late")
+
+    stage = Stage(send)
+    with stage.open() as server, Raw(server) as client:
+        assert [frame.data for frame in client.rest()] == [Close(*REPLACED).serialize()]
+        assert stage.left.get(timeout=DEADLINE) == CloseCode.ABNORMAL
+
+
 def test_several_tasks_may_receive() -> None:
     """Each event goes to one of them, and one that is cancelled takes none with it, as with uvicorn's own queue."""
     got: queue.Queue[str] = queue.Queue()
