@@ -41,7 +41,7 @@ HEALTHY = 3  # connections that read, beside one that never does, while memory i
 FLOOD = 16 << 20  # bytes for each of them
 PIECES = 16  # of the flood, with a look at the memory after each
 SEND_BUFFER = 1 << 15  # of the kernel, for each connection of a server that has a client which never reads
-FILL = 1 << 18  # bytes that are more than the kernel, the event loop and the client's socket hold for one connection
+FILL = 11 << 14  # bytes that are more than the kernel, the event loop and the client's socket hold for one connection
 PROBLEMS = (ContestantError, LostError, StalledError, SkipError, OSError, ValueError, psutil.Error)
 
 
@@ -128,7 +128,7 @@ def _growth(row: Row, folder: str) -> float:
         *greetings, last = row.greetings(server.port, 0, HEALTHY + 1)
         load.open(greetings)
         flood = row.bulky(FLOOD)
-        load.say(flood[:WARM], in_flight=1)
+        load.say(flood[: len(flood) // 4], in_flight=4)  # fills what a server keeps anyway, such as a history
         load.open_mute(last)
         load.settle(row.settling(HEALTHY))
         before = peak = server.resident()
@@ -184,7 +184,7 @@ def _plan(arguments: argparse.Namespace) -> Plan:
         rows=tuple(known[key] for key in keys),
         sizes=sizes,
         repetitions=arguments.repetitions or (1 if arguments.quick else 3),
-        seconds=0.6 if arguments.quick else 1.0,
+        seconds=0.5 if arguments.quick else 0.8,
         muted=max((size for size in sizes if size <= 1_000), default=1_000),
     )
 
