@@ -30,6 +30,13 @@ def own_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("VALKEY_URL", raising=False)
 
 
+@pytest.fixture(autouse=True)
+def nothing_failed(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """No listener has raised: `Heard` raises at a gap or a repetition, and a broker only logs that."""
+    yield
+    assert [record.getMessage() for record in caplog.get_records("call") if record.levelname == "ERROR"] == []
+
+
 @pytest.fixture
 def lasting(tmp_path: Path) -> Iterator[Engine]:
     """An engine that writes before it answers."""
