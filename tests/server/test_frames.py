@@ -354,6 +354,23 @@ def test_a_peer_whose_handler_has_ended_loses_its_socket() -> None:
         until(lambda: server.connections == 0)
 
 
+def test_a_peer_that_does_not_answer_the_apps_close_loses_its_socket() -> None:
+    """Also when the close frame is still on its way, and the handler stays; uvicorn alone would close, and wait."""
+
+    async def close(websocket: WebSocket, outbox: Outbox) -> None:
+        protocol = websocket.scope["extensions"][EXTENSION]["connection"]
+        protocol.close_timeout = 0.2
+        await websocket.accept()
+        while not protocol.transport.get_write_buffer_size():
+            await websocket.send_text("x" * 20_000)
+        await websocket.close()
+        await asyncio.Event().wait()
+
+    with Stage(close).open() as server, Silent(server, "sid", greeting=""):
+        until(lambda: server.connections == 1)
+        until(lambda: server.connections == 0)
+
+
 def test_the_end_reaches_a_handler_that_does_not_read() -> None:
     """A client that is 16 messages ahead of a callback that hangs is not read; its end is noticed all the same."""
     ended: queue.Queue[Ended] = queue.Queue()
@@ -491,6 +508,48 @@ def test_a_peer_that_does_not_read_its_own_goodbye_does_not_stop_the_server() ->
         for reader in readers:
             with pytest.raises(ConnectionClosed, match="1012"):
                 reader.recv(timeout=DEADLINE)
+
+
+def test_what_is_due_goes_before_the_servers_goodbye() -> None:
+    """What was put in the same turn in which the server stops is sent, then 1012."""
+    stage = Stage(stay)
+    with stage.open() as server, Raw(server) as client:
+        protocol, outbox = stage.protocols.get(timeout=DEADLINE), stage.outboxes.get(timeout=DEADLINE)
+        until(lambda: protocol.handshake_complete)
+        on_loop(protocol, lambda: (outbox.put("last"), protocol.shutdown()))  # type: ignore[func-returns-value]
+        assert [frame.data for frame in client.rest()] == [b"last", Close(1012, "").serialize()]
+
+
+def test_a_server_that_stops_takes_the_socket_of_a_peer_that_does_not_read() -> None:
+    """Also while its handler hangs: uvicorn would wait for both, for ever unless it is told otherwise."""
+
+    async def hang(websocket: WebSocket, outbox: Outbox) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await fill(websocket, outbox)
+        await asyncio.Event().wait()
+
+    stage = Stage(hang, {"overflow": Overflow.DROP_OLDEST, "seconds": 0.5})
+    with stage.open() as server, Silent(server, "sid", greeting=""):
+        protocol = stage.protocols.get(timeout=DEADLINE)
+        until(lambda: not protocol.writable.is_set())
+        on_loop(protocol, protocol.shutdown)
+        until(lambda: server.connections == 0)
+
+
+def test_a_peer_that_reads_again_has_all_its_time_again() -> None:
+    """The clock of a peer that stalled stops when it has caught up."""
+    stage = Stage(fill, {"overflow": Overflow.DROP_OLDEST, "seconds": DEADLINE})
+    with stage.open() as server, Silent(server, "sid", greeting="") as sid:
+        protocol, outbox = stage.protocols.get(timeout=DEADLINE), stage.outboxes.get(timeout=DEADLINE)
+        until(lambda: outbox.statistics().dropped > 100)
+        assert protocol._stall is not None
+        on_loop(protocol, lambda: outbox.put("the end"))
+        received = b""
+        while b"the end" not in received:
+            received += sid.socket.recv(65_536)
+        until(lambda: protocol._stall is None)
+        assert protocol.writable.is_set()
 
 
 def test_nothing_of_a_connection_is_left() -> None:
