@@ -20,14 +20,13 @@ from redis.exceptions import (
     NoScriptError,
     ReadOnlyError,
     RedisError,
-    ResponseError,
     TryAgainError,
 )
 
 from .protocol import UnavailableError
 from .scripts import SCRIPTS, Script
 
-__all__ = ["Client", "Courier"]
+__all__ = ["Client", "Courier", "RefusedError"]
 
 Client = Redis | RedisCluster
 
@@ -37,6 +36,10 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5  # seconds between attempts, at most; eac
 
 # what an engine answers while another takes over from it
 _PASSING = (ClusterDownError, MasterDownError, ReadOnlyError, TryAgainError)
+
+
+class RefusedError(UnavailableError):
+    """The engine answered with an error: the command had no effect."""
 
 
 class _Order:
@@ -74,7 +77,8 @@ class Courier:
         """The answer of a script.
 
         Raises:
-            UnavailableError: there is none within the deadline, or the engine refuses.
+            UnavailableError: there is none within the deadline.
+            RefusedError: the engine answered with an error.
         """
         return (await self.send([("EVALSHA", script.sha, len(keys), *keys, *arguments)]))[0]
 
@@ -82,7 +86,7 @@ class Courier:
         """The answers of several commands, in their order; one that is not `repeatable` is sent at most once.
 
         Raises:
-            UnavailableError: as `call`.
+            UnavailableError, RefusedError: as `call`.
         """
         orders = [_Order(command, repeatable) for command in commands]
         if len(self._orders) + len(orders) > WAITING:
@@ -146,7 +150,7 @@ class Courier:
                 self._trouble = str(answer)
                 again.append(order)
             elif isinstance(answer, Exception):
-                order.fail(_refused(self._name, answer))
+                order.fail(RefusedError(f"{self._name} refuses: {answer}"))
             elif not order.answer.done():
                 order.answer.set_result(answer)
         self._again(again)
@@ -170,8 +174,3 @@ class Courier:
                 self._due.set()
             else:
                 order.fail(UnavailableError(f"{self._name} did not answer ({self._trouble})"))
-
-
-def _refused(name: str, error: Exception) -> UnavailableError:
-    reason = str(error) if isinstance(error, ResponseError) else repr(error)
-    return UnavailableError(f"{name} refuses: {reason}")

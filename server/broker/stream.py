@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from .courier import Client, Courier
+from .courier import Client, Courier, RefusedError
 from .protocol import History, Limits, Position, Record, UnavailableError
 from .scripts import DROP, NEWEST, PUBLISH, READ
 
@@ -46,6 +46,8 @@ class Streams:
         arguments = (self.channel(topic), payload, self._limits.records, _milliseconds(life))
         try:
             epoch, offset = await self._writes.call(PUBLISH, keys, *self._common(), *arguments)
+        except RefusedError:
+            raise
         except UnavailableError as error:
             raise UnavailableError(
                 f"{error}; the record may or may not be stored: publish it again with the same key"
