@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache
 from typing import Any, NoReturn, Protocol
 
 from fastapi import WebSocket, WebSocketException
-from websockets.frames import Frame, Opcode
 
 from .echo import Conversation, cut_reason
 from .frames import EXTENSION, FanoutProtocol
+from .ledger import FanoutStatistics, OutboxStatistics, ledger, statistics
 from .messages import CloseCode
+from .prepared import Prepared
 
 __all__ = [
     "FanoutStatistics",
@@ -51,72 +50,6 @@ class Overflow(Enum):
 
     DISCONNECT = "disconnect"
     """The peer is closed with 4008, comes back and asks for what it missed: for what nobody may miss."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A message that is made ready for the wire once, however many receive it."""
-
-    text: str
-    """What is sent. Half a surrogate pair, which no UTF-8 can carry, becomes a question mark."""
-    key: str | None = None
-    """What it is the state of, for `Overflow.KEEP_LATEST`."""
-    size: int = field(init=False, repr=False, compare=False)
-    """Bytes of the text as UTF-8."""
-    frame: bytes = field(init=False, repr=False, compare=False)
-    """One whole text frame as a server sends it: final, unmasked, not compressed. Built when it is first asked for."""
-
-    def __post_init__(self) -> None:
-        size = len(self.text)
-        if not self.text.isascii():
-            data = self.text.encode(errors="replace")
-            size = len(data)
-            object.__setattr__(self, "text", data.decode())
-        object.__setattr__(self, "size", size)
-
-    def __getattr__(self, name: str) -> bytes:
-        # Python comes here only while the slot is empty, so that reading it later costs what an attribute costs
-        if name != "frame":
-            raise AttributeError(name)
-        frame = Frame(Opcode.TEXT, self.text.encode()).serialize(mask=False)
-        object.__setattr__(self, "frame", frame)
-        return frame
-
-
-@dataclass(frozen=True, kw_only=True)
-class OutboxStatistics:
-    """What one outbox holds, and what it has done."""
-
-    messages: int
-    """Messages that wait."""
-    size: int
-    """Bytes of the messages that wait, as UTF-8."""
-    sent: int
-    """Messages handed to the server software."""
-    dropped: int
-    """Messages that the peer will never get: pushed out, replaced by a newer one, or waiting when it ended."""
-    blocked: bool
-    """Whether it waits for a peer that does not keep up."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FanoutStatistics:
-    """What all outboxes of this process hold and have done together."""
-
-    connections: int
-    """Outboxes that are open."""
-    blocked: int
-    """Of these, how many wait for a peer that does not keep up."""
-    messages: int
-    """Messages that wait."""
-    size: int
-    """Bytes of the messages that wait, as UTF-8."""
-    sent: int
-    """Messages handed to the server software, those of closed outboxes included."""
-    dropped: int
-    """Messages that their peers will never get, those of closed outboxes included."""
-    slow: int
-    """Connections closed with 4008, because they did not read."""
 
 
 class Outbox:
@@ -189,7 +122,7 @@ class Outbox:
             return
         self._ended = True
         if code == CloseCode.TOO_SLOW:
-            _registry.count_slow()
+            ledger.count_slow()
         self._forget()
         self._goodbye(code, reason)
 
@@ -299,7 +232,7 @@ class PortableOutbox(Outbox):
         if self._reason is not None:
             raise self._reason
         self._writer = asyncio.current_task()
-        _registry.add(self)
+        ledger.add(self)
         try:
             await self._send_all(talk)
         except asyncio.CancelledError:
@@ -309,7 +242,7 @@ class PortableOutbox(Outbox):
             raise
         finally:
             self._writer = None
-            _registry.retire(self)
+            ledger.retire(self)
 
     async def _send_all(self, talk: Conversation) -> NoReturn:
         while True:
@@ -341,7 +274,7 @@ class FrameOutbox(Outbox):
     ) -> None:
         super().__init__(messages=messages, size=size, overflow=overflow)
         self._link = link
-        _registry.add(self)
+        ledger.add(self)
         link.attach(self, seconds=seconds)
 
     def take_frames(self, size: int) -> bytes:
@@ -365,7 +298,7 @@ class FrameOutbox(Outbox):
         """The connection is over."""
         self._ended = True
         self._forget()
-        _registry.retire(self)
+        ledger.retire(self)
 
     def _wake(self) -> None:
         self._link.flush_soon()
@@ -381,53 +314,6 @@ class FrameOutbox(Outbox):
             if total >= size:
                 return count
         return len(self._waiting)
-
-
-class _Registry:
-    """Every open outbox of this process, and the sums of those that are closed; servers have threads of their own."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._open: set[Outbox] = set()
-        self._sent = self._dropped = self._slow = 0
-
-    def add(self, outbox: Outbox) -> None:
-        with self._lock:
-            self._open.add(outbox)
-
-    def count_slow(self) -> None:
-        with self._lock:
-            self._slow += 1
-
-    def retire(self, outbox: Outbox) -> None:
-        """Keep the sums of an outbox that is done; harmless for one that has been retired."""
-        with self._lock:
-            if outbox in self._open:
-                self._open.discard(outbox)
-                done = outbox.statistics()
-                self._sent += done.sent
-                self._dropped += done.dropped
-
-    def statistics(self) -> FanoutStatistics:
-        with self._lock:
-            each = [outbox.statistics() for outbox in self._open]
-            return FanoutStatistics(
-                connections=len(each),
-                blocked=sum(one.blocked for one in each),
-                messages=sum(one.messages for one in each),
-                size=sum(one.size for one in each),
-                sent=self._sent + sum(one.sent for one in each),
-                dropped=self._dropped + sum(one.dropped for one in each),
-                slow=self._slow,
-            )
-
-
-_registry = _Registry()
-
-
-def statistics() -> FanoutStatistics:
-    """Count what all outboxes of this process hold and have done; costs a look at each."""
-    return _registry.statistics()
 
 
 def open_outbox(
