@@ -25,13 +25,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-import psutil
-
-from benchmarks.contestant import Contestant, ContestantError, cores
+from benchmarks.contestant import Contestant, cores
 from benchmarks.fanout_plot import plot
 from benchmarks.fanout_table import Capacity, Figures, Muted, Results, Sample, markdown, text
 from benchmarks.load import Greeting, Load, LostError, StalledError, frame
-from benchmarks.rows import ROWS, Row, SkipError
+from benchmarks.rows import ROWS, Row
 
 __all__ = ["Plan", "main", "measure", "measure_capacity", "measure_muted"]
 
@@ -42,7 +40,6 @@ FLOOD = 16 << 20  # bytes for each of them
 PIECES = 16  # of the flood, with a look at the memory after each
 SEND_BUFFER = 1 << 15  # of the kernel, for each connection of a server that has a client which never reads
 FILL = 11 << 14  # bytes that are more than the kernel, the event loop and the client's socket hold for one connection
-PROBLEMS = (ContestantError, LostError, StalledError, SkipError, OSError, ValueError, psutil.Error)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +73,7 @@ def measure(row: Row, size: int, seconds: float, folder: str) -> Sample:
     """Memory, latency and rate with `size` connections, on a fresh server.
 
     Raises:
-        SkipError: the row cannot be measured here; other exceptions of `PROBLEMS` where it fails.
+        Exception: the row cannot be measured here (`SkipError`), or its server fails.
     """
     with running(row, folder) as (server, load):
         greetings = row.greetings(server.port, 0, size)
@@ -105,7 +102,7 @@ def measure_muted(row: Row, size: int, seconds: float, folder: str) -> Muted:
     """What the others get beside a client that never reads, and how the server's memory grows.
 
     Raises:
-        SkipError: the row cannot be measured here; other exceptions of `PROBLEMS` where it fails.
+        Exception: the row cannot be measured here (`SkipError`), or its server fails.
     """
     with running(row, folder, send_buffer=SEND_BUFFER) as (server, load):
         *greetings, last = row.greetings(server.port, 0, size + 1)
@@ -163,13 +160,14 @@ def run(plan: Plan, folder: str, say: Callable[[str], None]) -> Results:
             figures = results.rows[row.key]
             say(f"{repetition + 1} of {plan.repetitions}: {row.name}")
             for size in plan.sizes:
-                with figures.noting(f"{size:,}", PROBLEMS):
+                with figures.noting(f"{size:,}"):
                     figures.samples.setdefault(size, []).append(measure(row, size, plan.seconds, folder))
-            with figures.noting("never reads", PROBLEMS):
+            with figures.noting("never reads"):
                 figures.muted.append(measure_muted(row, plan.muted, plan.seconds, folder))
     say("the load client alone")
     for frames in (1, IN_FLIGHT):
-        results.capacities.append(measure_capacity(frames, plan.muted, plan.seconds))
+        with next(iter(results.rows.values())).noting("the load client alone"):
+            results.capacities.append(measure_capacity(frames, plan.muted, plan.seconds))
     return results
 
 

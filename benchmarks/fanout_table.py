@@ -73,12 +73,12 @@ class Figures:
     """What could not be measured, and why."""
 
     @contextmanager
-    def noting(self, what: str, kinds: tuple[type[Exception], ...]) -> Iterator[None]:
+    def noting(self, what: str) -> Iterator[None]:
         """Let no failure of one measurement end the others."""
         try:
             yield
-        except kinds as error:
-            self.problems[what] = str(error) or type(error).__name__
+        except Exception as error:
+            self.problems[what] = f"{type(error).__name__.removesuffix('Error').lower()}: {error}"
 
     def median(self, size: int, name: str) -> float | None:
         """The median of one figure over the repetitions, or None where there is none."""

@@ -32,7 +32,7 @@ REQUEST = (
 
 
 class StalledError(Exception):
-    """Nobody, or not everybody, has got anything for too long."""
+    """Nobody has got anything for too long."""
 
 
 class LostError(Exception):
@@ -172,8 +172,10 @@ class Load:
     def rate(self, frames: Sequence[bytes], *, seconds: float, in_flight: int) -> tuple[float, float]:
         """Deliveries per second with so many messages in flight, and the share of a core this client took.
 
+        What is in flight at the end stays so.
+
         Raises:
-            StalledError: some connection received nothing for 2 s.
+            StalledError: nobody received anything for 2 s, with messages in flight.
             LostError: the server closed a connection.
         """
         stock = cycle(frames)
@@ -182,9 +184,7 @@ class Load:
         self._talk(stock, in_flight, seconds=seconds)
         taken = time.perf_counter() - started
         rate = (self.deliveries - before) / taken
-        share = (time.process_time() - worked) / taken
-        self._talk(stock, 0, seconds=0)
-        return rate, share
+        return rate, (time.process_time() - worked) / taken
 
     def say(self, frames: Sequence[bytes], *, in_flight: int, seconds: float = 30.0) -> None:
         """Send each of the frames once, so many in flight, and wait until everybody has them all."""
@@ -215,16 +215,18 @@ class Load:
     def _talk(self, stock: Iterator[bytes], in_flight: int, *, seconds: float) -> None:
         """Keep up so many in flight for so many seconds; with none, wait until everybody has everything."""
         now = time.perf_counter()
-        end, patience, seen = now + seconds, now + STALLED, self._slowest
+        end, patience = now + seconds, now + STALLED
         while now < end or (not in_flight and self._slowest < self._sent):
             if (due := self._slowest + in_flight - self._sent) > 0 and not self._speak(stock, due):
                 return
-            self._pump(0.05)
+            came = self._pump(0.05)
             now = time.perf_counter()
-            if self._slowest > seen:
-                patience, seen = now + STALLED, self._slowest
+            if came:
+                patience = now + STALLED
             elif now > patience:
-                raise StalledError(f"somebody has got nothing for {STALLED:g} s, after {seen} messages to everybody")
+                raise StalledError(
+                    f"nobody got anything for {STALLED:g} s, after {self._slowest} messages to everybody"
+                )
 
     def _speak(self, stock: Iterator[bytes], number: int) -> bool:
         """Send up to so many messages as the speaker; False when there are no more."""
@@ -247,10 +249,11 @@ class Load:
                     raise StalledError(f"the server has read nothing for {STALLED:g} s")
         return bool(some)
 
-    def _pump(self, timeout: float) -> None:
-        """Read whatever has come, and keep the account of the slowest."""
+    def _pump(self, timeout: float) -> int:
+        """Read whatever has come, and keep the account of the slowest; on how many connections something came."""
         clients, buffer, slowest = self._clients, self._buffer, self._slowest
-        for fd, _ in self._epoll.poll(timeout, 1024):
+        events = self._epoll.poll(timeout, 1024)
+        for fd, _ in events:
             client = clients[fd]
             try:
                 size = client.socket.recv_into(buffer)
@@ -269,6 +272,7 @@ class Load:
             counts = self.counts
             self._slowest = min(counts)
             self._behind = counts.count(self._slowest)
+        return len(events)
 
 
 def _shake(client: _Client) -> None:
