@@ -13,12 +13,13 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from .broker import Broker, open_broker
-from .chat import Chat, MayJoin, everybody
+from .chat import Chat, MayJoin, everybody, topic_of
 from .feed import Feeds
 from .health import health_routes
 from .identity import Door
 from .limits import NoLingering
 from .manager import Manager
+from .rollcall import Rollcall
 from .settings import Settings
 
 __all__ = ["create_app"]
@@ -43,20 +44,22 @@ def create_app(
         ValueError: one of the origins is none.
     """
     settings = settings or Settings()
+    broker = broker or open_broker(settings.broker, limits=settings.broker_limits)
+    rollcall = Rollcall(broker, topic_of)
     manager = Manager(
         connections=settings.connections,
         devices_per_user=settings.devices_per_user,
         connections_per_user=settings.connections_per_user,
         grace=settings.grace_seconds,
+        on_change=rollcall.note,
     )
     door = Door(settings)
-    broker = broker or open_broker(settings.broker, limits=settings.broker_limits)
     feeds = Feeds(broker)
-    chat = Chat(settings, door=door, manager=manager, broker=broker, feeds=feeds, may_join=may_join)
+    chat = Chat(settings, door=door, manager=manager, broker=broker, feeds=feeds, rollcall=rollcall, may_join=may_join)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with broker, feeds.open():
+        async with broker, feeds.open(), rollcall.open(manager):
             yield
             chat.close()
 

@@ -7,8 +7,10 @@ import inspect
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import Annotated
 
 from fastapi import WebSocket
+from pydantic import Field, TypeAdapter
 
 from .broadcasting import Outbox, Prepared, open_outbox
 from .broker import Broker, Position, Record, UnavailableError
@@ -19,6 +21,7 @@ from .identity import Door, refuse
 from .limits import MeteredWebSocket, RateLimiter
 from .manager import Connection, FullError, Manager
 from .messages import ChatIn, ChatMessage, CloseCode, Error, IsTyping, Join, Joined, Leave, Reset, Say, Typing, Welcome
+from .rollcall import Present, Rollcall
 from .settings import Settings
 from .tickets import Session
 
@@ -28,6 +31,7 @@ MayJoin = Callable[[str, str], Awaitable[bool] | bool]
 """Takes a user and the name of a room, and says whether that user may come in."""
 
 LONGEST_DEVICE = 64  # characters of a device's name
+SIGNAL: TypeAdapter[IsTyping | Present] = TypeAdapter(Annotated[IsTyping | Present, Field(discriminator="type")])
 UNAVAILABLE = "the server to reach its log, which is away; try again in a moment"
 
 
@@ -44,8 +48,9 @@ def topic_of(room: str) -> str:
 class RoomWording:
     """How the log of one room is said to its members."""
 
-    def __init__(self, room: str) -> None:
+    def __init__(self, room: str, rollcall: Rollcall) -> None:
         self._room = room
+        self._rollcall = rollcall
 
     def record(self, record: Record) -> Prepared:
         """A `ChatMessage` with its position and time."""
@@ -57,9 +62,13 @@ class RoomWording:
         """A `Reset`."""
         return Prepared(Reset(room=self._room, position=position).encode())
 
-    def signal(self, payload: str) -> tuple[Prepared, str | None]:
-        """An `IsTyping`, which is no news to whoever types."""
-        return Prepared(payload), IsTyping.model_validate_json(payload).user
+    def signal(self, payload: str) -> tuple[Prepared, str] | None:
+        """An `IsTyping`, which is no news to whoever types; what another process says of its users is for us."""
+        signal = SIGNAL.validate_json(payload)
+        if isinstance(signal, IsTyping):
+            return Prepared(payload), signal.user
+        self._rollcall.hear(signal)
+        return None
 
 
 class Chat:
@@ -73,6 +82,7 @@ class Chat:
         manager: Manager,
         broker: Broker,
         feeds: Feeds,
+        rollcall: Rollcall,
         may_join: MayJoin = everybody,
     ) -> None:
         self._settings = settings
@@ -80,6 +90,7 @@ class Chat:
         self._manager = manager
         self._broker = broker
         self._feeds = feeds
+        self._rollcall = rollcall
         self._may_join = may_join
         self._limiter = RateLimiter(rate=settings.messages_per_second, burst=settings.message_burst)
 
@@ -177,6 +188,7 @@ class Chat:
             return "a room that is open to you"
         if room in feeds:
             feeds.pop(room).leave(connection)
+        is_first = self._manager.room(room) is None
         self._manager.join(connection, room)
 
         def opening(position: Position, complete: bool) -> Prepared:
@@ -184,11 +196,13 @@ class Chat:
 
         try:
             feeds[room] = await self._feeds.join(
-                topic_of(room), connection, RoomWording(room), opening, after=join.after, last=join.last
+                topic_of(room), connection, RoomWording(room, self._rollcall), opening, after=join.after, last=join.last
             )
         except UnavailableError:
             self._manager.leave(connection, room)
             raise
+        if is_first:
+            self._rollcall.ask(room)
         return None
 
     def _leave(self, connection: Connection, feeds: dict[str, Feed], room: str) -> None:

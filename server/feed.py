@@ -48,8 +48,8 @@ class Wording(Protocol):
     def reset(self, position: Position) -> Prepared:
         """Records were lost; what comes next comes after `position`."""
 
-    def signal(self, payload: str) -> tuple[Prepared, str | None]:
-        """What is not stored, and the user who need not hear it."""
+    def signal(self, payload: str) -> tuple[Prepared, str] | None:
+        """What is not stored, and the user who need not hear it; None where it is nothing for members."""
 
 
 Opening = Callable[[Position, bool], Prepared]
@@ -128,7 +128,10 @@ class Feed:
 
     def on_signal(self, payload: str) -> None:
         """Deliver what is not stored to every member that it concerns."""
-        message, but = self._wording.signal(payload)
+        said = self._wording.signal(payload)
+        if said is None:
+            return
+        message, but = said
         for member in self._members:
             if member.user != but:
                 member.deliver(message)

@@ -9,7 +9,7 @@ message there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -102,6 +102,7 @@ class Manager:
         interval: float = 0.1,
         crowd: int = 200,
         schedule: Schedule | None = None,
+        on_change: Callable[[Room], None] = lambda room: None,
     ) -> None:
         """Make an empty manager.
 
@@ -113,6 +114,7 @@ class Manager:
             interval: seconds during which presence changes are collected before members are told.
             crowd: users up to which a room's presence tells names; above it, their number only.
             schedule: the clock, by default that of the running loop.
+            on_change: called when other users than before are present in a room of this process.
         """
         self._most = connections
         self._devices_per_user = devices_per_user
@@ -122,6 +124,7 @@ class Manager:
             "interval": interval,
             "limit": crowd,
             "schedule": schedule,
+            "on_change": on_change,
         }
         self._users: dict[str, dict[Connection, None]] = {}  # dicts keep the order of arrival
         self._count = 0
@@ -141,6 +144,11 @@ class Manager:
     def devices(self, user: str) -> tuple[str, ...]:
         """The devices of one user, in the order of their coming."""
         return tuple(dict.fromkeys(connection.device for connection in self._users.get(user, ())))
+
+    @property
+    def rooms(self) -> tuple[Room, ...]:
+        """The rooms where somebody of this process is present."""
+        return tuple(self._rooms.values())
 
     def room(self, name: str) -> Room | None:
         """The room of this name, or None where nobody is present."""
@@ -224,7 +232,7 @@ class Manager:
 
     def _drop(self, name: str) -> None:
         # after `close` it is gone already, or another of this name is there
-        if (room := self._rooms.get(name)) is not None and not room.users:
+        if (room := self._rooms.get(name)) is not None and not room.users_here:
             del self._rooms[name]
 
     def _make_room_for(self, newcomer: Connection) -> None:

@@ -7,13 +7,14 @@ last one was lost, so that a page that reloads causes neither a "left" nor a "jo
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from .broadcasting import Prepared
 from .messages import Presence
 
-__all__ = ["Member", "Room", "Schedule", "Timer"]
+__all__ = ["Member", "Room", "Schedule", "Timer", "Users"]
 
 MOST_PER_SECOND = 2_000  # presence messages of one room: ten thousand who come in a minute must not drown the talk
 
@@ -35,6 +36,9 @@ class Timer(Protocol):
     def cancel(self) -> None:
         """Call it off."""
 
+
+Users = frozenset[str] | int
+"""Who is present at one process: the names, or in a crowd their number."""
 
 Schedule = Callable[[float, Callable[[], None]], Timer]
 """Calls a function after so many seconds, like `asyncio.loop.call_later`."""
@@ -58,6 +62,7 @@ class Room:
         limit: int = 200,
         schedule: Schedule | None = None,
         on_empty: Callable[[], None] = lambda: None,
+        on_change: Callable[[Room], None] = lambda room: None,
     ) -> None:
         """Make an empty room.
 
@@ -68,7 +73,8 @@ class Room:
                 with many members, so that it sends no more than 2,000 presence messages a second.
             limit: users up to which names are told; above it, their number only.
             schedule: the clock, by default that of the running loop.
-            on_empty: called when the last user is no longer present.
+            on_empty: called when the last user of this process is no longer present.
+            on_change: called when other users than before are present in this process, and have been announced.
         """
         self.name = name
         self._grace = grace
@@ -76,19 +82,36 @@ class Room:
         self._limit = limit
         self._schedule = schedule or (lambda delay, call: asyncio.get_running_loop().call_later(delay, call))
         self._on_empty = on_empty
+        self._on_change = on_change
         self._members: dict[Member, None] = {}  # a dict keeps the order in which they came
         self._connections: dict[str, int] = {}  # how many each user has here; 0 during the grace time
         self._leaving: dict[str, Timer] = {}
+        self._elsewhere: dict[str, Users] = {}  # who is present at each other process
+        self._remote: Counter[str] = Counter()  # at how many other processes each user is, where names are told
         self._changes: list[tuple[str, bool]] = []  # (user, is present) since the last announcement
         # of those who came since: how many of the changes their snapshot has seen, and whether it was a number only
         self._fresh: dict[Member, tuple[int, bool]] = {}
         self._announcement: Timer | None = None
         self._crowded = False  # whether members were told numbers last time
+        self._changed_here = False
+        self._recounted = False  # another process has told a new number
 
     @property
     def users(self) -> tuple[str, ...]:
-        """Who is present, in the order of their coming."""
-        return tuple(self._connections)
+        """Who is present by name, those of this process first, in the order of their coming."""
+        return (*self._connections, *(user for user in self._remote if user not in self._connections))
+
+    @property
+    def users_here(self) -> Users:
+        """Who is present in this process: the names, or in a crowd the number."""
+        return frozenset(self._connections) if len(self._connections) <= self._limit else len(self._connections)
+
+    @property
+    def count(self) -> int:
+        """How many users are present; one who is in several processes of a crowded room counts several times."""
+        numbers = sum(users for users in self._elsewhere.values() if isinstance(users, int))
+        remote = sum(user not in self._connections for user in self._remote)
+        return len(self._connections) + remote + numbers
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -101,7 +124,7 @@ class Room:
         if member not in self._members:
             self._members[member] = None
             if user not in self._connections:
-                self._note(user, present=True)
+                self._note_here(user, present=True)
             if (timer := self._leaving.pop(user, None)) is not None:
                 timer.cancel()
             self._connections[user] = self._connections.get(user, 0) + 1
@@ -126,6 +149,26 @@ class Room:
         else:
             self._leaving[user] = self._schedule(self._grace, lambda: self._gone(user))
 
+    def hear(self, process: str, users: Users) -> None:
+        """Take in who is present at another process now: the names, or in a crowd the number; none when it has gone."""
+        before = self._elsewhere.pop(process, frozenset())
+        if users:
+            self._elsewhere[process] = users
+        old, new = _named(before), _named(users)
+        for user in sorted(new - old):
+            self._remote[user] += 1
+            if self._remote[user] == 1 and user not in self._connections:
+                self._note(user, present=True)
+        for user in sorted(old - new):
+            self._remote[user] -= 1
+            if not self._remote[user]:
+                del self._remote[user]
+                if user not in self._connections:
+                    self._note(user, present=False)
+        if before != users and (isinstance(before, int) or isinstance(users, int)):
+            self._recounted = True
+            self._announce_soon()
+
     def deliver(self, message: str | Prepared) -> int:
         """Hand a message to every member, made ready once; how many there were."""
         prepared = message if isinstance(message, Prepared) else Prepared(message)
@@ -143,34 +186,47 @@ class Room:
     def _gone(self, user: str) -> None:
         self._leaving.pop(user, None)
         del self._connections[user]
-        self._note(user, present=False)
+        self._note_here(user, present=False)
         if not self._connections:
             self.close()
+            self._on_change(self)
             self._on_empty()
+
+    def _note_here(self, user: str, *, present: bool) -> None:
+        self._changed_here = True
+        if user not in self._remote:
+            self._note(user, present=present)
+        self._announce_soon()
 
     def _note(self, user: str, *, present: bool) -> None:
         self._changes.append((user, present))
+        self._announce_soon()
+
+    def _announce_soon(self) -> None:
         if self._announcement is None:
             pause = max(self._interval, len(self._members) / MOST_PER_SECOND)
             self._announcement = self._schedule(pause, self._announce)
 
     def _announce(self) -> None:
         """Tell each member what has changed since it was told last."""
-        changes, fresh = self._changes, self._fresh
-        self._changes, self._fresh, self._announcement = [], {}, None
+        changes, fresh, recounted = self._changes, self._fresh, self._recounted
+        self._changes, self._fresh, self._announcement, self._recounted = [], {}, None, False
         everybody = (0, self._crowded)
         self._crowded = self._is_crowded
         texts: dict[tuple[int, bool], str | None] = {}
         for member in self._members:
             told = fresh.get(member, everybody)
             if told not in texts:
-                texts[told] = self._news(changes, *told)
+                texts[told] = self._news(changes, *told) or (self._number() if recounted else None)
             if (text := texts[told]) is not None:
                 member.deliver(text)
+        if self._changed_here:
+            self._changed_here = False
+            self._on_change(self)
 
     @property
     def _is_crowded(self) -> bool:
-        return len(self._connections) > self._limit
+        return self.count > self._limit or any(isinstance(users, int) for users in self._elsewhere.values())
 
     def _news(self, changes: list[tuple[str, bool]], seen: int, knew_numbers_only: bool) -> str | None:
         if knew_numbers_only and not self._is_crowded:
@@ -178,8 +234,12 @@ class Room:
         return self._difference(changes[seen:])
 
     def _snapshot(self) -> str:
-        users = None if self._is_crowded else self.users
-        return Presence(room=self.name, count=len(self._connections), users=users).encode()
+        if self._is_crowded:
+            return self._number()
+        return Presence(room=self.name, count=self.count, users=self.users).encode()
+
+    def _number(self) -> str:
+        return Presence(room=self.name, count=self.count).encode()
 
     def _difference(self, changes: Iterable[tuple[str, bool]]) -> str | None:
         """What these changes amount to, or None where they cancel out."""
@@ -193,7 +253,10 @@ class Room:
         left = tuple(user for user, present in last.items() if not present and not first[user])
         if not joined and not left:
             return None
-        count = len(self._connections)
         if self._is_crowded:
-            return Presence(room=self.name, count=count).encode()
-        return Presence(room=self.name, count=count, joined=joined or None, left=left or None).encode()
+            return self._number()
+        return Presence(room=self.name, count=self.count, joined=joined or None, left=left or None).encode()
+
+
+def _named(users: Users) -> frozenset[str]:
+    return users if isinstance(users, frozenset) else frozenset()

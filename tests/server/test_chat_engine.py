@@ -52,6 +52,8 @@ def test_two_servers_share_their_rooms(engine: Engine) -> None:
         Person(first.server, "ana") as ana,
         Person(second.server, "ben") as ben,
     ):
+        assert ana.hear("presence")["joined"] == ["ben"]
+        assert ben.hear("presence")["joined"] == ["ana"]
         ana.send(type="typing", room="lobby")
         assert ben.hear("typing")["user"] == "ana"
         for number in range(10):

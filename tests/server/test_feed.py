@@ -53,9 +53,9 @@ class Numbers:
         """The offset after which it goes on."""
         return Prepared(f"reset {position.offset}")
 
-    def signal(self, payload: str) -> tuple[Prepared, str | None]:
-        """The payload, for everybody but Ana."""
-        return Prepared(payload), "ana"
+    def signal(self, payload: str) -> tuple[Prepared, str] | None:
+        """The payload, for everybody but Ana, unless it is for the server."""
+        return None if payload == "for the server" else (Prepared(payload), "ana")
 
 
 def opening(position: Position, complete: bool) -> Prepared:
@@ -359,6 +359,7 @@ def test_a_signal_reaches_those_whom_it_concerns() -> None:
         ana, ben = Reader("ana"), Reader("ben")
         await feed.join(ana, opening)
         await feed.join(ben, opening)
+        await broker.signal("topic", "for the server")
         await broker.signal("topic", "ana types")
         assert (ana.heard, ben.heard) == (["opening 0"], ["opening 0", "ana types"])
         assert feed.position.offset == 0

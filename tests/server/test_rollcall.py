@@ -1,0 +1,169 @@
+"""Who is present at other processes: told at once, told again, and forgotten when a process is silent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+
+import pytest
+
+from server.broadcasting import Prepared
+from server.broker import Position, Record
+from server.broker.local import LocalBroker
+from server.manager import Connection, Manager
+from server.messages import CloseCode
+from server.rollcall import Present, Rollcall
+from tests.server.presence import Viewer
+
+DEADLINE = 10  # seconds
+
+
+class Box:
+    """An outbox that hands presence to a client that checks it."""
+
+    def __init__(self, user: str) -> None:
+        self.viewer = Viewer(user)
+
+    def __len__(self) -> int:
+        return 0
+
+    def put(self, message: str | Prepared) -> None:
+        """Keep a message."""
+        self.viewer.deliver(message)
+
+    def end(self, code: CloseCode, reason: str) -> None:
+        """Nobody ends here."""
+
+
+class Process:
+    """One process of several, all in this one: a manager and its rollcall on the broker that they share."""
+
+    def __init__(self, broker: LocalBroker, *, crowd: int = 200) -> None:
+        self.rollcall = Rollcall(broker, lambda room: f"room:{room}", interval=0.1)
+        self.manager = Manager(grace=0, interval=0.001, crowd=crowd, on_change=self.rollcall.note)
+        self.deaf = False
+
+    async def enter(self, user: str, stack: AsyncExitStack) -> tuple[Connection, Viewer]:
+        """A user's connection to this process, in the lobby."""
+        box = Box(user)
+        connection = await stack.enter_async_context(self.manager.register(user, "", box))
+        is_first = self.manager.room("lobby") is None
+        self.manager.join(connection, "lobby")
+        if is_first:
+            self.rollcall.ask("lobby")
+        return connection, box.viewer
+
+    # a listener of the broker, as a feed is
+
+    def on_signal(self, payload: str) -> None:
+        """What another process says."""
+        if not self.deaf:
+            self.rollcall.hear(Present.model_validate_json(payload))
+
+    def on_record(self, record: Record) -> None:
+        """Nobody says anything here."""
+
+    def on_reset(self, position: Position) -> None:
+        """Nothing is lost here."""
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until it is so."""
+    while not condition():  # noqa: ASYNC110  # what is waited for has no event
+        await asyncio.sleep(0.005)
+
+
+def run(test: Callable[[Process, Process, AsyncExitStack], Awaitable[None]], *, crowd: int = 200) -> None:
+    """Run a test with two processes."""
+
+    async def main() -> None:
+        async with asyncio.timeout(DEADLINE), LocalBroker() as broker, AsyncExitStack() as stack:
+            processes = Process(broker, crowd=crowd), Process(broker, crowd=crowd)
+            for process in processes:
+                await stack.enter_async_context(broker.subscribe("room:lobby", process))
+                await stack.enter_async_context(process.rollcall.open(process.manager))
+            async with AsyncExitStack() as people:
+                await test(*processes, people)
+
+    asyncio.run(main())
+
+
+def test_each_sees_who_is_at_the_other() -> None:
+    """Whoever comes first and whoever comes later; a user at both is present once, until the last has gone."""
+
+    async def test(one: Process, two: Process, stack: AsyncExitStack) -> None:
+        _, ana = await one.enter("ana", stack)
+        _, ben = await two.enter("ben", stack)
+        for viewer in (ana, ben):
+            await until(lambda viewer=viewer: viewer.present == {"ana", "ben"})  # type: ignore[misc]
+        second, _ = await two.enter("ana", stack)
+        carl, _ = await one.enter("carl", stack)
+        await until(lambda: ben.present == {"ana", "ben", "carl"})
+        two.manager.leave(second, "lobby")
+        one.manager.leave(carl, "lobby")
+        await until(lambda: ben.present == {"ana", "ben"} and ana.present == {"ana", "ben"})
+
+    run(test)
+
+
+def test_a_signal_that_was_lost_is_made_good() -> None:
+    """The next round tells the same again."""
+
+    async def test(one: Process, two: Process, stack: AsyncExitStack) -> None:
+        two.deaf = True
+        await one.enter("ana", stack)
+        _, ben = await two.enter("ben", stack)
+        two.deaf = False
+        await until(lambda: ben.present == {"ana", "ben"})
+
+    run(test)
+
+
+def test_a_process_that_is_silent_is_forgotten() -> None:
+    """As when it was killed: its users are present for some rounds more, and then have left."""
+
+    async def test(one: Process, two: Process, stack: AsyncExitStack) -> None:
+        await one.enter("ana", stack)
+        _, ben = await two.enter("ben", stack)
+        await until(lambda: ben.present == {"ana", "ben"})
+        two.deaf = True
+        await until(lambda: ben.present == {"ben"})
+
+    run(test)
+
+
+def test_a_crowd_is_told_as_a_number() -> None:
+    """Above the limit of one process no names travel, and all members are told numbers; then names again."""
+
+    async def test(one: Process, two: Process, stack: AsyncExitStack) -> None:
+        _, ben = await two.enter("ben", stack)
+        async with AsyncExitStack() as crowd:
+            for number in range(5):
+                await one.enter(f"user{number}", crowd)
+            await until(lambda: ben.count == 6)
+            assert ben.present is None
+        await until(lambda: ben.present == {"ben"})
+
+    run(test, crowd=3)
+
+
+@pytest.mark.parametrize("crowd", [200, 1])
+def test_what_is_told_is_what_is_there(crowd: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The names or the number; the first time the others are asked to answer."""
+
+    async def main() -> None:
+        async with asyncio.timeout(DEADLINE), LocalBroker() as broker, AsyncExitStack() as stack:
+            process, said = Process(broker, crowd=crowd), list[Present]()
+            monkeypatch.setattr(process, "on_signal", lambda text: said.append(Present.model_validate_json(text)))
+            await stack.enter_async_context(broker.subscribe("room:lobby", process))
+            await stack.enter_async_context(process.rollcall.open(process.manager))
+            for user in ("ben", "ana"):
+                await process.enter(user, stack)
+            await until(lambda: bool(said) and said[-1].count == 2)
+            assert said[0].again
+            assert not said[-1].again or said[-1] is said[0]
+            assert said[-1].users == (("ana", "ben") if crowd == 200 else None)
+            assert {message.process for message in said} == {process.rollcall.process}
+
+    asyncio.run(main())
