@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
 from .courier import Client, Courier, RefusedError
@@ -27,6 +28,8 @@ class Streams:
         self.run_reads = self._reads.run
         self._prefix = prefix
         self._limits = limits
+        self._session = secrets.token_hex(8)
+        self._numbers = count()
 
     def channel(self, topic: str) -> str:
         """Where the engine tells what is published to a topic."""
@@ -41,7 +44,7 @@ class Streams:
         name, life = f"key:{key}", self._limits.key_seconds
         if key is None:
             # so that it is stored once, however often it is sent because an answer was lost
-            name, life = f"own:{secrets.token_hex(8)}", OWN_KEY_SECONDS
+            name, life = f"own:{self._unique()}", OWN_KEY_SECONDS
         keys = [*self._keys(topic), f"{self._base(topic)}:{name}"]
         arguments = (self.channel(topic), payload, self._limits.records, _milliseconds(life))
         try:
@@ -62,14 +65,14 @@ class Streams:
         """
         await self._writes.send([("PUBLISH", self.channel(topic), f"signal {payload}")], repeatable=False)
 
-    async def read(self, topic: str, after: Position | None, count: int, *, seen: bool = False) -> History:
-        """The next `count` records after a position, or the newest; `seen`: that position was surely reached.
+    async def read(self, topic: str, after: Position | None, limit: int, *, seen: bool = False) -> History:
+        """The next `limit` records after a position, or the newest; `seen`: that position was surely reached.
 
         Raises:
             UnavailableError: the engine did not answer.
         """
         since = (after.epoch, after.offset) if after is not None else ("", NEWEST)
-        answer = await self._reads.call(READ, self._keys(topic), *self._common(), *since, count, int(seen))
+        answer = await self._reads.call(READ, self._keys(topic), *self._common(), *since, limit, int(seen))
         epoch, offset, first = answer[0], int(answer[1]), int(answer[2])
         records = [_stored(topic, epoch, identity, fields[1]) for identity, fields in answer[3]]
         if after is None:
@@ -105,7 +108,11 @@ class Streams:
 
     def _common(self) -> tuple[Any, ...]:
         kept = max(self._limits.seconds, self._limits.key_seconds) + IDLE_SECONDS
-        return secrets.token_hex(8), _milliseconds(kept), int(self._limits.seconds * 1_000_000)
+        return self._unique(), _milliseconds(kept), int(self._limits.seconds * 1_000_000)
+
+    def _unique(self) -> str:
+        """A word that is used once, by whatever process."""
+        return f"{self._session}{next(self._numbers):x}"
 
 
 def parse_record(topic: str, text: str) -> Record:
