@@ -102,18 +102,19 @@ class Outbox:
 
     def put(self, message: str | Prepared) -> None:
         """Add a message; what happens to one too many is what `Overflow` says."""
-        if self._ended:
+        self.deliver(Prepared(message) if isinstance(message, str) else message)
+
+    def deliver(self, message: Prepared) -> None:
+        """Add a message that is ready: `put` without a question, for `fan_out`, which asks it once for all."""
+        if self._ended or (self._places is not None and self._replace(message)):
             return
-        if isinstance(message, str):
-            message = Prepared(message)
-        if self._places is not None and message.key is not None and self._replace(message.key, message):
-            return
-        self._waiting.append(message)
+        waiting = self._waiting
+        waiting.append(message)
         self._size = size = self._size + message.size
         if not self._due:
             self._due = True
             self._wake()
-        if len(self._waiting) > self._cap_messages or size > self._cap_bytes:
+        if len(waiting) > self._cap_messages or size > self._cap_bytes:
             self._make_room()
 
     def end(self, code: int, reason: str) -> None:
@@ -158,12 +159,13 @@ class Outbox:
         self._cap_messages = times * self._most_messages
         self._cap_bytes = times * self._most_bytes
 
-    def _replace(self, key: str, message: Prepared) -> bool:
+    def _replace(self, message: Prepared) -> bool:
         """Put a message where the one with its key waits; False where none does."""
-        assert self._places is not None
-        place = self._places.get(key, -1) - self._passed
+        if message.key is None or self._places is None:
+            return False
+        place = self._places.get(message.key, -1) - self._passed
         if place < 0:
-            self._places[key] = self._passed + len(self._waiting)
+            self._places[message.key] = self._passed + len(self._waiting)
             return False
         self._size += message.size - self._waiting[place].size
         self._waiting[place] = message
@@ -350,18 +352,17 @@ def _say_once() -> None:
 
 
 class Receiver(Protocol):
-    """A member of a room: whoever can be handed a message."""
+    """An outbox, or a member of a room that has one."""
 
-    def deliver(self, message: str | Prepared) -> None:
+    def deliver(self, message: Prepared) -> None:
         """Take a message; never waits and never raises."""
 
 
-def fan_out(receivers: Iterable[Outbox | Receiver], message: str | Prepared) -> int:
+def fan_out(receivers: Iterable[Receiver], message: str | Prepared) -> int:
     """Hand one message to every outbox, or member that has one; how many there were. Never waits."""
-    if isinstance(message, str):
-        message = Prepared(message)
+    ready = Prepared(message) if isinstance(message, str) else message
     count = 0
     for receiver in receivers:
-        (receiver.put if isinstance(receiver, Outbox) else receiver.deliver)(message)
+        receiver.deliver(ready)
         count += 1
     return count

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import trustme
 from fastapi import WebSocket, WebSocketException
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed
@@ -358,6 +358,7 @@ messages = st.builds(Prepared, st.text(max_size=8), st.sampled_from([None, None,
 
 
 @pytest.mark.parametrize("overflow", [Overflow.DROP_OLDEST, Overflow.KEEP_LATEST])
+@settings(deadline=None)
 @given(steps=st.lists(st.one_of(messages, st.integers(1, 40), st.booleans()), max_size=60))
 def test_the_line_is_bounded_and_in_order(overflow: Overflow, steps: list[Prepared | int | bool]) -> None:
     """Against a plain model: what is taken, what is dropped and what is replaced, while the peer keeps up or not."""
@@ -393,6 +394,7 @@ def test_the_line_is_bounded_and_in_order(overflow: Overflow, steps: list[Prepar
     assert outbox.statistics().dropped == put - taken
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_a_prepared_message_is_one_whole_frame(text: str) -> None:
     """Final, unmasked, not compressed, and encoded once; half a surrogate pair cannot break the connection."""
