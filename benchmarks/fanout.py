@@ -84,17 +84,15 @@ def measure(row: Row, size: int, seconds: float, folder: str) -> Sample:
         load.settle(row.settling(size))
         idle = 1024 * (server.resident() - before) / max(1, size - 1)
         times = load.latencies(row.frames(), seconds=seconds)
-        worked, started = server.worked(), time.perf_counter()
-        rate, client = load.rate(row.frames(), seconds=seconds, in_flight=IN_FLIGHT)
-        busy = (server.worked() - worked) / (time.perf_counter() - started)
+        rate = load.rate(row.frames(), seconds=seconds, in_flight=IN_FLIGHT, worked=server.worked)
     ordered = sorted(times)
     return Sample(
-        rate=rate,
+        rate=rate.deliveries,
         p50=statistics.median(ordered),
         p99=ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))],
         idle=idle,
-        client=client,
-        server=busy,
+        client=rate.client,
+        server=rate.server,
     )
 
 
@@ -108,12 +106,12 @@ def measure_muted(row: Row, size: int, seconds: float, folder: str) -> Muted:
         *greetings, last = row.greetings(server.port, 0, size + 1)
         load.open(greetings)
         load.settle(row.settling(size))
-        without, _ = load.rate(row.frames(), seconds=seconds, in_flight=IN_FLIGHT)
+        without = load.rate(row.frames(), seconds=seconds, in_flight=IN_FLIGHT).deliveries
         load.open_mute(last)
         try:
             load.settle(row.settling(size))
             load.say(row.bulky(FILL), in_flight=4)
-            rate, _ = load.rate(row.frames(), seconds=seconds, in_flight=IN_FLIGHT)
+            rate = load.rate(row.frames(), seconds=seconds, in_flight=IN_FLIGHT).deliveries
         except StalledError:
             rate = 0.0
     return Muted(ratio=rate / without, growth=_growth(row, folder))
@@ -146,8 +144,8 @@ def measure_capacity(frames: int, size: int, seconds: float) -> Capacity:
         server = stack.enter_context(Contestant(command, core=pinned[0] if pinned else None))
         load = stack.enter_context(Load(server.port))
         load.open([Greeting()] * size)
-        rate, share = load.drink(frame("go"), seconds=seconds)
-    return Capacity(frames=frames, size=size, rate=rate, client=share)
+        rate = load.drink(frame("go"), seconds=seconds)
+    return Capacity(frames=frames, size=size, rate=rate.deliveries, client=rate.client)
 
 
 def run(plan: Plan, folder: str, say: Callable[[str], None]) -> Results:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-__all__ = ["Capacity", "Figures", "Muted", "Results", "Sample", "markdown", "text"]
+__all__ = ["TIMES", "Capacity", "Figures", "Muted", "Results", "Sample", "markdown", "text"]
 
 MISSING = "-"
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -31,6 +31,11 @@ class Sample:
     """Share of its core that the load client took."""
     server: float
     """Share of its core that the server took."""
+
+    @property
+    def efficiency(self) -> float:
+        """Deliveries for each second that the server ran: the rate, as if nobody else had used its core."""
+        return self.rate / self.server if self.server else 0.0
 
     @property
     def p99_ms(self) -> float:
@@ -148,6 +153,7 @@ def _cells(results: Results) -> tuple[list[str], list[list[str]]]:
         "idle KiB each",
         "others beside a mute",
         "memory grows",
+        f"per CPU second, N={size:,}",
         "CPU server/client",
     ]
     return head, [_line(figures, results) for figures in results.rows.values()]
@@ -162,6 +168,7 @@ def _line(figures: Figures, results: Results) -> list[str]:
         _shown(figures.median(size, "idle"), lambda value: f"{value:.1f}"),
         _shown(figures.beside("ratio"), lambda value: f"{value:.2f}{TIMES}" if value else "freezes"),
         _shown(figures.beside("growth"), lambda value: f"{value:.1f} MiB"),
+        _ratio(figures.median(size, "efficiency"), first.median(size, "efficiency"), _rate),
         "/".join(_shown(figures.median(size, name), lambda value: f"{value:.0%}") for name in ("server", "client")),
     ]
 
@@ -201,6 +208,7 @@ def _setting(results: Results) -> Sequence[str]:
         f"p99: from sending one message to its receipt by the last of {size}, one in flight",
         f'"others beside a mute": what {size} connections get beside one that never reads, as a part of it without',
         f'"memory grows": that of the server, while {results.flood} MiB are sent past such a client',
+        "per CPU second: deliveries for each second that the server ran, were its core disturbed by somebody else",
         f"medians of {repetitions}, in brackets the ratio to the first row; {results.minutes:.1f} minutes in all",
         f"{platform.system()} {platform.release()}, {os.cpu_count()} cores, Python {platform.python_version()}",
     )
@@ -221,6 +229,9 @@ def _targets(results: Results) -> Iterator[str]:
         ("fast", "tutorial-deflate", "rate", 30.0),
         ("fast", "node", "rate", 8.0),
         ("whole", "tutorial-deflate", "rate", 20.0),
+        ("fast", "tutorial-deflate", "efficiency", 30.0),
+        ("fast", "node", "efficiency", 8.0),
+        ("whole", "tutorial-deflate", "efficiency", 20.0),
         ("fast", "tutorial-deflate", "p99", 0.35),
     ):
         mine, theirs = (

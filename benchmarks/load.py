@@ -11,7 +11,7 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import cycle, islice
@@ -19,7 +19,7 @@ from typing import Self
 
 from benchmarks.frame_counter import FrameCounter
 
-__all__ = ["Greeting", "Load", "LostError", "StalledError", "frame"]
+__all__ = ["Greeting", "Load", "LostError", "Rate", "StalledError", "frame"]
 
 AT_ONCE = 64  # handshakes under way at the same time
 PATIENCE = 5.0  # seconds for a handshake
@@ -50,6 +50,18 @@ class Greeting:
     """Text messages to send after the handshake."""
     answers: int = 0
     """Messages that come before the first broadcast, and are not counted."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How fast messages came, and what that took."""
+
+    deliveries: float
+    """Messages per second, all connections together."""
+    client: float
+    """Share of its core that this client took."""
+    server: float
+    """Share of its core that the server took."""
 
 
 @dataclass
@@ -169,8 +181,10 @@ class Load:
         """Messages that each connection has received since they were levelled, in the order of opening."""
         return [client.counter.messages for client in self._clients.values()]
 
-    def rate(self, frames: Sequence[bytes], *, seconds: float, in_flight: int) -> tuple[float, float]:
-        """Deliveries per second with so many messages in flight, and the share of a core this client took.
+    def rate(
+        self, frames: Sequence[bytes], *, seconds: float, in_flight: int, worked: Callable[[], float] = lambda: 0.0
+    ) -> Rate:
+        """Deliveries per second with so many messages in flight; `worked` tells the CPU seconds of the server.
 
         What is in flight at the end stays so.
 
@@ -180,11 +194,9 @@ class Load:
         """
         stock = cycle(frames)
         self._talk(stock, in_flight, seconds=seconds / 5)  # until the caches are warm
-        before, started, worked = self.deliveries, time.perf_counter(), time.process_time()
+        before = self._times(worked)
         self._talk(stock, in_flight, seconds=seconds)
-        taken = time.perf_counter() - started
-        rate = (self.deliveries - before) / taken
-        return rate, (time.process_time() - worked) / taken
+        return _rate(before, self._times(worked))
 
     def say(self, frames: Sequence[bytes], *, in_flight: int, seconds: float = 30.0) -> None:
         """Send each of the frames once, so many in flight, and wait until everybody has them all."""
@@ -203,14 +215,16 @@ class Load:
             times.append(time.perf_counter() - started)
         raise ValueError("there is no frame to send")
 
-    def drink(self, go: bytes, *, seconds: float) -> tuple[float, float]:
-        """Messages counted per second from a server that sends without end after `go`, and the share of a core."""
+    def drink(self, go: bytes, *, seconds: float) -> Rate:
+        """Messages counted per second from a server that sends without end after `go`."""
         self._speak(iter([go]), 1)
-        end = time.perf_counter() + seconds
-        before, started, worked = self.deliveries, time.perf_counter(), time.process_time()
-        while (now := time.perf_counter()) < end:
+        before, end = self._times(), time.perf_counter() + seconds
+        while time.perf_counter() < end:
             self._pump(0.05)
-        return (self.deliveries - before) / (now - started), (time.process_time() - worked) / (now - started)
+        return _rate(before, self._times())
+
+    def _times(self, worked: Callable[[], float] = lambda: 0.0) -> tuple[float, float, float, float]:
+        return time.perf_counter(), self.deliveries, time.process_time(), worked()
 
     def _talk(self, stock: Iterator[bytes], in_flight: int, *, seconds: float) -> None:
         """Keep up so many in flight for so many seconds; with none, wait until everybody has everything."""
@@ -273,6 +287,11 @@ class Load:
             self._slowest = min(counts)
             self._behind = counts.count(self._slowest)
         return len(events)
+
+
+def _rate(before: tuple[float, ...], after: tuple[float, ...]) -> Rate:
+    taken, *grown = (new - old for old, new in zip(before, after, strict=True))
+    return Rate(*(each / taken for each in grown))
 
 
 def _shake(client: _Client) -> None:
