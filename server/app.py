@@ -17,8 +17,10 @@ from .chat import Chat, MayJoin, everybody, topic_of
 from .feed import Feeds
 from .health import health_routes
 from .identity import Door
+from .inbox_routes import InboxRoutes
 from .limits import NoLingering
 from .manager import Manager
+from .notifications import Notifications
 from .rollcall import Rollcall
 from .settings import Settings
 
@@ -28,14 +30,19 @@ STATIC = Path(__file__).parent / "static"
 
 
 def create_app(
-    settings: Settings | None = None, *, may_join: MayJoin = everybody, broker: Broker | None = None
+    settings: Settings | None = None,
+    *,
+    may_join: MayJoin = everybody,
+    broker: Broker | None = None,
+    inboxes: Broker | None = None,
 ) -> FastAPI:
-    """An app with the chat at ``/ws``, its page at ``/`` and tickets at ``POST /ticket``.
+    """An app with the chat at ``/ws``, its page at ``/``, tickets at ``POST /ticket`` and ``/notifications``.
 
     Settings that are not given are read from the environment. `may_join` decides, with or without
     ``await``, which user may join which room; who may not gets an `Error`. The app's one `Manager` is
-    ``app.state.manager``: any other route can push with it. `broker` keeps what is said, by default what
-    `settings` name; it is opened and closed with the app. To mount the app in another, give that one
+    ``app.state.manager``, and any other route can notify a user with ``app.state.notifications``. `broker` keeps what
+    is said and `inboxes` what users are notified of, by default what `settings` name; they are two, because their
+    limits differ, and are opened and closed with the app. To mount the app in another, give that one
     its lifespan: ``FastAPI(lifespan=app.router.lifespan_context)``. Serve the app with
     ``**settings.uvicorn_options``, so that a message that is too big is never held in memory.
 
@@ -55,18 +62,32 @@ def create_app(
     )
     door = Door(settings)
     feeds = Feeds(broker)
-    chat = Chat(settings, door=door, manager=manager, broker=broker, feeds=feeds, rollcall=rollcall, may_join=may_join)
+    notifications = Notifications(inboxes or open_broker(settings.inbox_url, limits=settings.inbox_limits))
+    inbox_routes = InboxRoutes(settings, door=door, notifications=notifications)
+    chat = Chat(
+        settings,
+        door=door,
+        manager=manager,
+        broker=broker,
+        feeds=feeds,
+        rollcall=rollcall,
+        notifications=notifications,
+        may_join=may_join,
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with broker, feeds.open(), rollcall.open(manager):
+        async with broker, feeds.open(), rollcall.open(manager), notifications.open():
             yield
             chat.close()
+            inbox_routes.close()
 
     app = FastAPI(title="Chat", lifespan=lifespan)
     app.state.manager = manager
+    app.state.notifications = notifications
     app.add_middleware(NoLingering, seconds=settings.send_seconds)
     app.include_router(door.routes)
+    app.include_router(inbox_routes.routes)
     app.include_router(health_routes(broker))
     app.websocket("/ws")(chat.connect)
     app.mount("/", _Page(settings))

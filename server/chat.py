@@ -20,7 +20,23 @@ from .feed import Feed, Feeds
 from .identity import Door, refuse
 from .limits import MeteredWebSocket, RateLimiter
 from .manager import Connection, FullError, Manager
-from .messages import ChatIn, ChatMessage, CloseCode, Error, IsTyping, Join, Joined, Leave, Reset, Say, Typing, Welcome
+from .messages import (
+    Ack,
+    ChatIn,
+    ChatMessage,
+    CloseCode,
+    Error,
+    IsTyping,
+    Join,
+    Joined,
+    Leave,
+    Reset,
+    Say,
+    Typing,
+    Watch,
+    Welcome,
+)
+from .notifications import Notifications, Watching
 from .rollcall import Present, Rollcall
 from .settings import Settings
 from .tickets import Session
@@ -83,6 +99,7 @@ class Chat:
         broker: Broker,
         feeds: Feeds,
         rollcall: Rollcall,
+        notifications: Notifications,
         may_join: MayJoin = everybody,
     ) -> None:
         self._settings = settings
@@ -91,6 +108,7 @@ class Chat:
         self._broker = broker
         self._feeds = feeds
         self._rollcall = rollcall
+        self._notifications = notifications
         self._may_join = may_join
         self._limiter = RateLimiter(rate=settings.messages_per_second, burst=settings.message_burst)
 
@@ -139,8 +157,12 @@ class Chat:
             size=self._settings.message_bytes,
         )
         feeds: dict[str, Feed] = {}
+        watching = Watching(self._notifications, connection)
 
-        async def hear(talk: Conversation, message: Join | Leave | Say | Typing) -> None:
+        async def hear(talk: Conversation, message: Join | Leave | Say | Typing | Watch | Ack) -> None:
+            if isinstance(message, Watch | Ack):
+                await watching.hear(message)
+                return
             expected = await self._hear(connection, feeds, message)
             if expected is not None:
                 field = "room" if expected != UNAVAILABLE else None
@@ -158,6 +180,7 @@ class Chat:
         finally:
             for feed in feeds.values():
                 feed.leave(connection)
+            await watching.stop()
 
     async def _hear(
         self, connection: Connection, feeds: dict[str, Feed], message: Join | Leave | Say | Typing

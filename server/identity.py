@@ -109,17 +109,32 @@ class Door:
         await Handshake(origins=self._settings.origins, verify=verify, cookie=COOKIE)(websocket)
         return sessions[0]
 
+    def identify(self, request: Request, *, scope: str = "") -> Session:
+        """Who asks for something over HTTP: by a bearer token, or a cookie where no `scope` is needed.
+
+        A page of another origin may ask for nothing. A browser says the origin with every request that could change
+        something, and with every one to another origin whose answer the page could read; with the rest it says at
+        least that they come from another site.
+
+        Raises:
+            HTTPException: 401 (who are you) or 403 (not from that page, or the token lacks the scope).
+        """
+        self._check_origin(request)
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            token = "" if scope else request.cookies.get(COOKIE, "")
+        session = verify_session(token.strip(), key=self._key)
+        if session is None:
+            raise HTTPException(401, "log in first", headers={"WWW-Authenticate": "Bearer"})
+        if scope and scope not in session.scopes:
+            raise HTTPException(403, f"that takes a token with the scope {scope!r}")
+        return session
+
     # the HTTP routes
 
     async def issue_ticket(self, request: Request, response: Response) -> Ticket:
         """Give a pass for one connection to whoever has a bearer token, or a cookie and an allowed Origin."""
-        self._check_origin(request)
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
-            token = request.cookies.get(COOKIE, "")
-        session = verify_session(token.strip(), key=self._key)
-        if session is None:
-            raise HTTPException(401, "log in first", headers={"WWW-Authenticate": "Bearer"})
+        session = self.identify(request)
         response.headers["Cache-Control"] = "no-store"
         ticket = self._tickets.issue(session)
         return Ticket(ticket=ticket, user=session.user, expires_in=self._tickets.seconds)
@@ -138,8 +153,9 @@ class Door:
     def _check_origin(self, request: Request) -> None:
         origin = request.headers.get("origin")
         own = f"{request.url.scheme}://{request.headers.get('host', '')}"
-        # browsers send an Origin with every POST and DELETE; without one it is a program
-        if origin is not None and origin not in (own, *self._settings.origins):
+        foreign = origin is not None and origin not in (own, *self._settings.origins)
+        # a page's GET may come without an Origin: what it says instead is only there in a browser
+        if foreign or (origin is None and request.headers.get("sec-fetch-site") in ("cross-site", "same-site")):
             raise HTTPException(403, "pages of this origin may not do that")
 
     def _set_cookie(self, request: Request, response: Response, token: str, seconds: int) -> None:

@@ -9,27 +9,32 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, from_json
 
 from .broker import Position
 
 __all__ = [
+    "Ack",
     "ChatIn",
     "ChatMessage",
     "CloseCode",
     "Error",
+    "Inbox",
     "IsTyping",
     "Join",
     "Joined",
     "Leave",
     "Message",
+    "Notification",
     "Place",
     "Presence",
+    "Read",
     "Reset",
     "RoomName",
     "Say",
     "Typing",
+    "Watch",
     "Welcome",
     "parse",
 ]
@@ -229,10 +234,11 @@ class Joined(Message):
 
 
 class Reset(Message):
-    """Out: some messages of this room were lost, such as by an engine that lost its data. Go on after `position`."""
+    """Out: some of this log was lost, such as by an engine that lost its data. Go on after `position`."""
 
     type: Literal["reset"] = "reset"
-    room: RoomName
+    room: RoomName | None = None
+    """None: it is the inbox; `Watch` it again to hear what is unread."""
     position: Place
 
 
@@ -276,8 +282,73 @@ class Presence(Message):
     """Users who have gone since."""
 
 
-ChatIn: TypeAdapter[Join | Leave | Say | Typing] = TypeAdapter(
-    Annotated[Join | Leave | Say | Typing, Field(discriminator="type")]
+class Watch(Message):
+    """In: deliver my inbox on this connection. Answered with its `Inbox`, or an `Error` while its log is away.
+
+    Then comes what was missed, then what is pushed from now on, without a gap or a duplicate in between.
+    Watching again starts anew.
+    """
+
+    type: Literal["watch"] = "watch"
+    after: Place | None = None
+    """The last position that the client has kept: send what came after it."""
+    last: Annotated[int, Field(ge=0, le=100)] = 0
+    """Without `after`: send the last so many notifications."""
+    id: int | str | None = None
+
+
+class Ack(Message):
+    """In: I have read everything up to here, on all my devices. Answered with a `Read`; it never goes back."""
+
+    type: Literal["ack"] = "ack"
+    position: Place
+    id: int | str | None = None
+
+
+class Inbox(Message):
+    """Out: the state of my inbox. The next notification comes after `position`."""
+
+    type: Literal["inbox"] = "inbox"
+    position: Place
+    complete: bool = True
+    """False where some of what came after the client's own position is kept no longer."""
+    read: Place | None = None
+    """Everything up to here has been read; left out while nothing has."""
+    unread: int
+    """Notifications after `read` that are kept, up to `newest`."""
+    newest: Place
+    """What `unread` counts up to: each notification with a greater offset is one more."""
+    id: int | str | None = None
+
+
+class Notification(Message):
+    """Out: something that this user should know, once for each position."""
+
+    type: Literal["notification"] = "notification"
+    position: Place
+    time: float
+    """Seconds since 1970 at which it was stored."""
+    kind: str
+    """What it is about, such as ``"order"``."""
+    text: str
+    data: JsonValue = None
+    """What a program needs to know of it."""
+    id: str
+    """The idempotency key that it was pushed with, or one that the server made."""
+
+
+class Read(Message):
+    """Out, to every device that watches: everything up to `position` has been read on one of them."""
+
+    type: Literal["read"] = "read"
+    position: Place
+    unread: int
+    """Notifications after `position`, up to `newest`."""
+    newest: Place
+
+
+ChatIn: TypeAdapter[Join | Leave | Say | Typing | Watch | Ack] = TypeAdapter(
+    Annotated[Join | Leave | Say | Typing | Watch | Ack, Field(discriminator="type")]
 )
 """Reads whatever a client of the chat may say; pass it to `parse`."""
 

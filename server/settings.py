@@ -5,7 +5,9 @@ Every limit is here, with its unit, and every one has a default that a small ser
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -60,6 +62,21 @@ class Settings(BaseSettings):
     history_seconds: float = Field(default=7 * 24 * 3600.0, gt=0)
     """Seconds for which a message is kept."""
 
+    inboxes: str | None = None
+    """Where notifications are kept, as `broker`; by default beside what is said, in a file or under keys of its own."""
+
+    inbox_notifications: int = Field(default=1_000, gt=0)
+    """Notifications that are kept of each user; the oldest go, read or not."""
+
+    inbox_seconds: float = Field(default=30 * 24 * 3600.0, gt=0)
+    """Seconds for which a notification is kept."""
+
+    pushes_per_second: float = Field(default=100.0, gt=0)
+    """Notifications per second that the holder of one push token may send for long; more gets HTTP 429."""
+
+    push_burst: int = Field(default=1_000, gt=0)
+    """Notifications that it may send at once, before `pushes_per_second` counts."""
+
     rooms_per_connection: int = Field(default=50, gt=0)
     """Rooms that one connection may be in; one more gets an error."""
 
@@ -95,6 +112,27 @@ class Settings(BaseSettings):
     def broker_limits(self) -> Limits:
         """How much the broker keeps of each room."""
         return Limits(records=self.history_messages, seconds=self.history_seconds)
+
+    @property
+    def inbox_limits(self) -> Limits:
+        """How much is kept of each inbox."""
+        return Limits(records=self.inbox_notifications, seconds=self.inbox_seconds)
+
+    @property
+    def inbox_url(self) -> str:
+        """Where notifications are kept: `inboxes`, or a place of their own next to `broker`."""
+        if self.inboxes is not None:
+            return self.inboxes
+        scheme, _, rest = self.broker.partition(":")
+        if scheme == "memory":
+            return self.broker
+        if scheme == "sqlite":
+            path = Path(rest)
+            return f"{scheme}:{path.with_name(f'{path.stem}-inboxes{path.suffix}')}"
+        parts = urlsplit(self.broker)
+        query = dict(parse_qsl(parts.query))
+        query["prefix"] = f"{query.get('prefix', 'chat')}-inboxes"
+        return parts._replace(query=urlencode(query)).geturl()
 
     @property
     def uvicorn_options(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ __all__ = ["Session", "Tickets", "issue_session", "verify_session"]
 
 SESSION, TICKET = "chat", "chat-ticket"  # audiences: what was made for the one is refused as the other
 
-LONGEST_NAME = 200  # bytes; every presence message of a room carries the names
+LONGEST_NAME = 190  # bytes; every presence message of a room carries the names, and a topic of the broker has 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,17 +29,27 @@ class Session:
     """The name."""
     expires: float
     """When it ends, in seconds since 1970."""
+    scopes: frozenset[str] = frozenset()
+    """What it may do beyond what every user may, such as "push"."""
 
 
-def issue_session(user: str, *, key: str, seconds: int) -> str:
-    """Sign a token for `user`: a JWT (HS256) with the claims ``sub``, ``exp`` and ``aud``, which is "chat"."""
-    return _sign({"sub": user, "exp": int(time()) + seconds, "aud": SESSION}, key)
+def issue_session(user: str, *, key: str, seconds: int, scope: str = "") -> str:
+    """Sign a token for `user`: a JWT (HS256) with the claims ``sub``, ``exp`` and ``aud``, which is "chat".
+
+    `scope` is what it may do beyond that, in words with spaces between (RFC 8693, 4.2): "push" lets it
+    notify every user, so let only a program have it.
+    """
+    return _sign({"sub": user, "exp": int(time()) + seconds, "aud": SESSION} | ({"scope": scope} if scope else {}), key)
 
 
 def verify_session(token: str, *, key: str) -> Session | None:
     """Whose session this token proves, or None where it is forged, foreign or expired."""
     claims = _read(token, key, SESSION)
-    return Session(user=claims["sub"], expires=float(claims["exp"])) if claims else None
+    if claims is None:
+        return None
+    scope = claims.get("scope")
+    scopes = frozenset(scope.split() if isinstance(scope, str) else ())
+    return Session(user=claims["sub"], expires=float(claims["exp"]), scopes=scopes)
 
 
 class Tickets:

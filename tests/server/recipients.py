@@ -1,0 +1,48 @@
+"""Devices that watch an inbox, and programs that push, for the tests of notifications."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from server import BackgroundServer
+from server.tickets import issue_session
+from tests.server.people import KEY, Person
+
+__all__ = ["Device", "bearer", "pusher"]
+
+
+def bearer(name: str, *, scope: str = "", seconds: int = 60, key: str = KEY) -> dict[str, str]:
+    """The header that proves a name."""
+    return {"Authorization": f"Bearer {issue_session(name, key=key, seconds=seconds, scope=scope)}"}
+
+
+def pusher(server: BackgroundServer, **options: Any) -> httpx.Client:
+    """A program that may push."""
+    return httpx.Client(base_url=server.http(), headers=bearer("shop", scope="push"), trust_env=False, **options)
+
+
+class Device(Person):
+    """A device of a user, in no room."""
+
+    def __init__(self, server: BackgroundServer, user: str, *, device: str = "", seconds: int = 60) -> None:
+        super().__init__(server, user, room=None, device=device, seconds=seconds)
+        assert self.hear("welcome")["user"] == user
+
+    def watch(self, **wish: Any) -> dict[str, Any]:
+        """Watch the inbox; what the server says of it."""
+        self.send(type="watch", id="w", **wish)
+        inbox = self.hear("inbox")
+        assert inbox["id"] == "w"
+        return inbox
+
+    def ack(self, position: dict[str, Any]) -> None:
+        """Say what has been read."""
+        self.send(type="ack", position=position)
+
+    def texts(self, count: int) -> list[str]:
+        """The next so many notifications; nothing else may come in between."""
+        heard = [self.next() for _ in range(count)]
+        assert [message["type"] for message in heard] == ["notification"] * count, heard
+        return [message["text"] for message in heard]
