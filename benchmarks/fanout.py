@@ -25,10 +25,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from benchmarks.client import Greeting, LostError, StalledError, frame
 from benchmarks.contestant import Contestant, cores
 from benchmarks.fanout_plot import plot
-from benchmarks.fanout_table import Capacity, Figures, Muted, Results, Sample, markdown, text
-from benchmarks.load import Greeting, Load, LostError, StalledError, frame
+from benchmarks.fanout_results import Capacity, Figures, Muted, Results, Sample
+from benchmarks.fanout_table import markdown, text
+from benchmarks.load import Load
 from benchmarks.rows import ROWS, Row
 
 __all__ = ["Plan", "main", "measure", "measure_capacity", "measure_muted"]

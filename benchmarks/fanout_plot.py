@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmarks.fanout_table import Results
+from benchmarks.fanout_results import Results
 
 __all__ = ["plot"]
 

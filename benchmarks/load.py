@@ -13,43 +13,16 @@ import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Self
 
-from benchmarks.frame_counter import FrameCounter
+from benchmarks.client import BUFFER, Client, Greeting, LostError, StalledError
 
-__all__ = ["Greeting", "Load", "LostError", "Rate", "StalledError", "frame"]
+__all__ = ["Load", "Rate"]
 
 AT_ONCE = 64  # handshakes under way at the same time
-PATIENCE = 5.0  # seconds for a handshake
 STALLED = 2.0  # seconds without a delivery after which the server counts as stopped
-BUFFER = 1 << 16  # bytes read at a time
-REQUEST = (
-    "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
-)
-
-
-class StalledError(Exception):
-    """Nobody has got anything for too long."""
-
-
-class LostError(Exception):
-    """The server has closed connections, or refused them."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Greeting:
-    """How to get a connection to the point where it receives broadcasts."""
-
-    path: str = "/ws"
-    headers: str = ""
-    """Further lines of the request, each with its end."""
-    hello: tuple[str, ...] = ()
-    """Text messages to send after the handshake."""
-    answers: int = 0
-    """Messages that come before the first broadcast, and are not counted."""
 
 
 @dataclass(frozen=True)
@@ -64,25 +37,6 @@ class Rate:
     """Share of its core that the server took."""
 
 
-@dataclass
-class _Client:
-    socket: socket.socket
-    counter: FrameCounter = field(default_factory=FrameCounter)
-
-
-def frame(text: str) -> bytes:
-    """A text frame from a client; its mask is four zeros, which leave the text as it is."""
-    payload = text.encode()
-    size = len(payload)
-    if size < 126:
-        head = struct.pack("!BB", 0x81, 0x80 | size)
-    elif size < 1 << 16:
-        head = struct.pack("!BBH", 0x81, 0x80 | 126, size)
-    else:
-        head = struct.pack("!BBQ", 0x81, 0x80 | 127, size)
-    return head + bytes(4) + payload
-
-
 class Load:
     """The connections to one server; a context manager that takes them all away at its end."""
 
@@ -90,7 +44,7 @@ class Load:
         """Prepare for the server on `port`; messages of less than `smallest` bytes are not counted."""
         self._port = port
         self._smallest = smallest
-        self._clients: dict[int, _Client] = {}
+        self._clients: dict[int, Client] = {}
         self._speaker: socket.socket | None = None
         self._mute: list[socket.socket] = []
         self._epoll = select.epoll()
@@ -121,12 +75,12 @@ class Load:
         """
         for start in range(0, len(greetings), AT_ONCE):
             some = greetings[start : start + AT_ONCE]
-            opened = [self._knock(greeting) for greeting in some]
-            for client, greeting in zip(opened, some, strict=True):
-                _shake(client)
-                client.socket.sendall(b"".join(map(frame, greeting.hello)))
-            for client, greeting in zip(opened, some, strict=True):
-                _hear(client, greeting.answers)
+            opened = [Client(self._port, greeting) for greeting in some]
+            self._clients |= {client.socket.fileno(): client for client in opened}
+            for client in opened:
+                client.shake()
+            for client in opened:
+                client.hear()
                 client.socket.setblocking(False)
                 self._epoll.register(client.socket, select.EPOLLIN)
         if self._speaker is None:
@@ -135,12 +89,10 @@ class Load:
 
     def open_mute(self, greeting: Greeting) -> None:
         """Add a connection that is never read again once it is in, with the smallest of buffers."""
-        client = self._knock(greeting, receive_buffer=4096)
-        del self._clients[client.socket.fileno()]
+        client = Client(self._port, greeting, receive_buffer=4096)
         self._mute.append(client.socket)
-        _shake(client)
-        client.socket.sendall(b"".join(map(frame, greeting.hello)))
-        _hear(client, greeting.answers)
+        client.shake()
+        client.hear()
 
     def settle(self, seconds: float, *, at_most: float = 5.0) -> None:
         """Take what comes until nothing has come for so many seconds, and count from there."""
@@ -148,18 +100,6 @@ class Load:
         while time.perf_counter() < end and self._epoll.poll(seconds, 1):
             self._pump(0)
         self._level()
-
-    def _knock(self, greeting: Greeting, *, receive_buffer: int | None = None) -> _Client:
-        connection = socket.socket()
-        connection.settimeout(PATIENCE)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if receive_buffer is not None:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        client = _Client(connection)
-        self._clients[connection.fileno()] = client
-        connection.connect(("127.0.0.1", self._port))
-        connection.sendall(REQUEST.format(path=greeting.path, headers=greeting.headers).encode())
-        return client
 
     def _level(self) -> None:
         """Start counting at zero, on every connection."""
@@ -292,30 +232,3 @@ class Load:
 def _rate(before: tuple[float, ...], after: tuple[float, ...]) -> Rate:
     taken, *grown = (new - old for old, new in zip(before, after, strict=True))
     return Rate(*(each / taken for each in grown))
-
-
-def _shake(client: _Client) -> None:
-    """Read the answer to the handshake; what comes behind it is counted."""
-    answer = b""
-    while b"\r\n\r\n" not in answer:
-        answer += _receive(client)
-    head, _, rest = answer.partition(b"\r\n\r\n")
-    if not head.startswith(b"HTTP/1.1 101"):
-        raise LostError(f"refused with {head.splitlines()[0].decode()!r}")
-    client.counter.feed(rest)
-
-
-def _hear(client: _Client, answers: int) -> None:
-    """Read so many messages."""
-    while client.counter.messages < answers:
-        client.counter.feed(_receive(client))
-
-
-def _receive(client: _Client) -> bytes:
-    try:
-        data = client.socket.recv(BUFFER)
-    except TimeoutError:
-        raise StalledError(f"no answer to a handshake within {PATIENCE:g} s") from None
-    if not data:
-        raise LostError("the server has closed a connection during its handshake")
-    return data

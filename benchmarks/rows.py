@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks.load import Greeting, frame
+from benchmarks.client import Greeting, frame
 
 __all__ = ["ROWS", "Row", "SkipError"]
 

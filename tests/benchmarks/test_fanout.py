@@ -10,7 +10,8 @@ import pytest
 
 from benchmarks import load
 from benchmarks.fanout import Plan, measure, measure_capacity, measure_muted, run
-from benchmarks.fanout_table import TIMES, Figures, Muted, Results, Sample, markdown, text
+from benchmarks.fanout_results import TIMES, Figures, Muted, Results, Sample
+from benchmarks.fanout_table import markdown, text
 from benchmarks.rows import ROWS, Row
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the benchmark needs Linux")

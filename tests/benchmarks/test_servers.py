@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
+from benchmarks.client import Greeting, LostError
 from benchmarks.contestant import Contestant, ContestantError
-from benchmarks.load import Greeting, Load, LostError
+from benchmarks.load import Load
 from benchmarks.rows import ROWS, Row, SkipError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the benchmark needs Linux")
