@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -53,24 +54,20 @@ def test_foreign_file_is_left_as_it_is(path: Path, kind: str) -> None:
 
 def test_foreign_database_is_left_as_it_is(path: Path) -> None:
     """Another program's SQLite file gets no tables of ours, also while that program has it open in WAL mode."""
-    with sqlite3.connect(path) as theirs:
+    with closing(sqlite3.connect(path)) as theirs:
         theirs.execute("PRAGMA journal_mode = WAL")
         theirs.execute("CREATE TABLE topic (theirs)")
-    with sqlite3.connect(path) as theirs:
+    with closing(sqlite3.connect(path)) as theirs:
         theirs.execute("INSERT INTO topic VALUES (1)")
         theirs.commit()
         _refused(path, BrokerError, "is not the log of a broker")
-    theirs.close()
 
 
 def test_a_commit_waits_for_the_disk(path: Path) -> None:
     """The promise that a power loss takes nothing back rests on these two settings; no test can pull the plug."""
-    database = open_file(path)
-    try:
+    with closing(open_file(path)) as database:
         assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert database.execute("PRAGMA synchronous").fetchone() == (2,)
-    finally:
-        database.close()
 
 
 def test_empty_file_becomes_a_log(path: Path) -> None:
@@ -100,9 +97,8 @@ def test_killed_while_the_file_was_made(path: Path) -> None:
 def test_another_version_is_refused(path: Path) -> None:
     """Tables of a later program are not touched by an earlier one."""
     asyncio.run(_publish(path))
-    with sqlite3.connect(path) as database:
+    with closing(sqlite3.connect(path)) as database:
         database.execute(f"PRAGMA user_version = {VERSION + 1}")
-    database.close()
     _refused(path, BrokerError, f"has tables of version {VERSION + 1}, this program knows version {VERSION}")
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import pytest
 
@@ -15,9 +16,10 @@ from tests.server.broker.machine import Clock
 
 
 @pytest.fixture
-def database() -> sqlite3.Connection:
+def database() -> Iterator[sqlite3.Connection]:
     """An empty log in memory."""
-    return open_memory()
+    with closing(open_memory()) as database:
+        yield database
 
 
 @pytest.fixture
@@ -57,7 +59,10 @@ def test_cost_is_the_same_with_a_hundred_records_and_a_hundred_thousand(clock: C
     """Publishing, resuming near the end and looking at the newest take as many instructions, also when all is old."""
 
     def costs(number: int) -> list[int]:
-        database = open_memory()
+        with closing(open_memory()) as database:
+            return costs_in(database, number)
+
+    def costs_in(database: sqlite3.Connection, number: int) -> list[int]:
         store = Store(database, Limits(records=number), clock)
         last = _fill(database, store, number)
         calls: list[Callable[[], object]] = [
