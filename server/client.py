@@ -21,8 +21,9 @@ from pydantic import ValidationError
 from .broker import Position
 from .credentials import Credentials, Source
 from .exchange import Exchange
+from .inbox import Standing
 from .link import Link, State, Wires
-from .messages import ChatMessage, Join, Say
+from .messages import Ack, ChatMessage, Join, Notification, Say, Watch
 from .reader import Missed, Reader
 from .refusal import ClientError, ClosedError, LoginError, RefusedError, UnconfirmedError
 
@@ -185,6 +186,35 @@ class Client:
         except ValidationError as error:
             raise RefusedError(f"this cannot be said: {_first(error)}") from None
         return await self._exchange.say(say, key, seconds)
+
+    # the inbox
+
+    def inbox(self, *, after: Position | None = None, last: int = 0) -> Reader[Notification]:
+        """What this user is notified of: from now on, or `after` a position, or first the `last` so many.
+
+        A device that keeps the position of what it has dealt with, and comes back with it, gets each once.
+
+        Raises, in its loop:
+            RefusedError: the server does not let us back.
+        """
+        Watch(after=after, last=last)
+        return self._reader(None, after, last)
+
+    @property
+    def standing(self) -> Standing | None:
+        """How much of the inbox is unread, on all devices together; None before the inbox has been opened."""
+        return self._exchange.standing
+
+    async def ack(self, position: Position, *, seconds: float = 30.0) -> None:
+        """Say that everything up to a position is read, on all of the user's devices; it never goes back.
+
+        Returns when the server has stored it. Once for many notifications is enough, and the server counts messages.
+
+        Raises: as `say`.
+        """
+        self._check()
+        key = secrets.token_urlsafe(12)
+        await self._exchange.acknowledge(Ack(position=position, id=key), key, seconds)
 
     # how it is done
 

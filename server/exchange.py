@@ -4,24 +4,38 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, TypeVar
-
-from pydantic import ValidationError
-from pydantic_core import from_json
+from typing import Any
 
 from .backoff import Backoff
 from .broker import Position
-from .messages import ChatMessage, CloseCode, Error, Join, Joined, Leave, Message, Reset, Say, Welcome
+from .heard import kind_of, read
+from .inbox import Standing
+from .messages import (
+    Ack,
+    ChatMessage,
+    CloseCode,
+    Error,
+    Inbox,
+    Join,
+    Joined,
+    Leave,
+    Message,
+    Notification,
+    Read,
+    Reset,
+    Say,
+    Watch,
+    Welcome,
+)
 from .reader import Missed, Reader
-from .refusal import ClientError, ClosedError, Loss, RefusedError, UnconfirmedError
-from .saying import Saying, Sayings
+from .refusal import ClientError, ClosedError, Loss, RefusedError
+from .saying import Sayings, refusal_of
 from .stream import Stream, Turn
 
 __all__ = ["Exchange"]
 
-M = TypeVar("M", bound=Message)
-
 SPEAKING_ROOMS = 8  # rooms without a reader in which a client stays, for what it may say next
+LATER = 2  # the attempt whose delay a question waits for that the server could not answer
 
 
 class Exchange:
@@ -32,10 +46,10 @@ class Exchange:
         self._send = send
         self._backoff = backoff
         self._streams: dict[str | None, Stream[Any]] = {}
-        self._sayings = Sayings()
+        self._sayings = Sayings(send, backoff)
         self._progress = asyncio.Event()  # a loop took an item, or something was said
-        self._timers: set[asyncio.TimerHandle] = set()
         self.user = ""
+        self.standing: Standing | None = None
         self.duplicates = self.gaps = 0
 
     # what the readers do
@@ -56,12 +70,11 @@ class Exchange:
     def leave(self, reader: Reader[Any]) -> None:
         """Give a reader nothing more."""
         stream = self._streams.get(reader.name)
-        if stream is None or stream.reader is not reader:
-            return
-        stream.reader = None
-        self._progress.set()
-        if reader.name is not None and not self._sayings.in_room(reader.name):
-            self._drop(reader.name)
+        if stream is not None and stream.reader is reader:
+            stream.reader = None
+            self._progress.set()
+            if reader.name not in self._sayings.rooms():
+                self._drop(reader.name)
 
     def taken(self, reader: Reader[Any]) -> None:
         """Take note that there is room for one more item, and fetch what was let go when there was none."""
@@ -74,10 +87,7 @@ class Exchange:
 
     async def say(self, say: Say, key: str, seconds: float) -> Position:
         """Say something until the server has stored it."""
-        if self._sayings.get(key) is not None:
-            raise ClientError(f"{key!r} is being said already; use a key of its own for each message")
-        saying = Saying(say, key)
-        self._sayings.add(saying)
+        saying = self._sayings.add(say, key)
         self._progress.set()
         stream = self._streams.setdefault(say.room, Stream(say.room))
         if stream.is_open:
@@ -85,78 +95,91 @@ class Exchange:
         elif stream.asked is None:
             self._ask(stream)
         try:
-            async with asyncio.timeout(seconds):
-                return await saying.stored
-        except TimeoutError:
-            raise UnconfirmedError(
-                f"not confirmed within {seconds:g} s: stored or not, nobody knows; say it again with key={key!r}",
-                key=key,
-            ) from None
+            return await self._sayings.outcome(saying, seconds)
         finally:
-            self._sayings.remove(saying)
-            self._tidy()
+            for name in self._idle()[:-SPEAKING_ROOMS]:
+                self._drop(name)
+
+    async def acknowledge(self, ack: Ack, key: str, seconds: float) -> None:
+        """Have everything up to a position read, until the server has stored that."""
+        saying = self._sayings.add(ack, key)
+        self._progress.set()
+        self._send(ack)
+        await self._sayings.outcome(saying, seconds)
 
     # what the link tells
 
     def opened(self, text: str) -> None:
         """Go on with everything on a new connection."""
-        self.user = _read(Welcome, text).user
+        self.user = read(Welcome, text).user
         for name in self._idle():
             del self._streams[name]
         for stream in self._streams.values():
             self._ask(stream)
+        self._sayings.send_again(None)
 
     def lost(self, loss: Loss) -> None:
         """Wait for the next connection."""
-        self._call_off()
         for stream in self._streams.values():
             stream.lose()
         if loss.code == CloseCode.MESSAGE_TOO_BIG:
             # said again, it would end the next connection as well
-            for saying in self._sayings:
-                saying.refuse(RefusedError(f"too big for the server: {loss.reason}; say less at once", code=loss.code))
+            self._sayings.refuse_all(RefusedError(f"too big for the server, {loss.reason}; say less", code=loss.code))
 
     def end(self, error: BaseException | None) -> None:
         """End every reader and everything that is being said."""
-        self._call_off()
         for stream in self._streams.values():
             if stream.reader is not None:
                 stream.reader.end(error)
-        for saying in self._sayings:
-            saying.refuse(error or ClosedError(f"the client was closed before {saying.key!r} was confirmed"))
+        self._sayings.refuse_all(error or ClosedError("the client was closed before this was confirmed"))
 
-    async def heard(self, text: str) -> None:
+    async def heard(self, text: str) -> None:  # one case for each kind of message
         """Take one message; waits while the reader that it is for has no room."""
-        match _type(text):
+        match kind_of(text):
             case "message":
-                await self._on_message(_read(ChatMessage, text))
+                await self._on_message(read(ChatMessage, text))
+            case "notification":
+                notification = read(Notification, text)
+                if self.standing is not None:
+                    self.standing = self.standing.grown(notification.position)
+                await self._on_item(None, notification, notification.position)
             case "joined":
-                joined = _read(Joined, text)
+                joined = read(Joined, text)
                 await self._on_answer(joined.room, joined.id, joined.position, joined.complete)
+                self._sayings.send_again(joined.room)
+            case "inbox":
+                inbox = read(Inbox, text)
+                self._on_standing(Standing(newest=inbox.newest, read=inbox.read, unread=inbox.unread))
+                await self._on_answer(None, inbox.id, inbox.position, inbox.complete)
+            case "read":
+                mark = read(Read, text)
+                self._on_standing(Standing(newest=mark.newest, read=mark.position, unread=mark.unread))
             case "reset":
-                reset = _read(Reset, text)
+                reset = read(Reset, text)
                 await self._on_reset(reset.room, reset.position)
             case "error":
-                self._on_error(_read(Error, text))
+                self._on_error(read(Error, text))
 
     async def _on_message(self, message: ChatMessage) -> None:
         if message.position is None:
             raise ClientError("the server says messages without a position; it is older than this client")
-        saying = self._sayings.get(message.id)
-        if saying is not None and message.user == self.user:
-            saying.confirm(message.position)
+        if message.user == self.user:
+            self._sayings.confirm(message.id, message.position)
         await self._on_item(message.room, message, message.position)
+
+    def _on_standing(self, standing: Standing) -> None:
+        self.standing = standing
+        if standing.read is not None:
+            self._sayings.confirmread(standing.read)
 
     async def _on_item(self, name: str | None, item: Any, position: Position) -> None:
         stream = await self._with_room(name)
-        if stream is None:
-            return
-        match stream.judge(position):
-            case Turn.NEXT:
+        match stream and stream.judge(position), stream:
+            case Turn.NEXT, Stream() as stream:
                 self._give(stream, item, position)
-            case Turn.DUPLICATE:
+            case Turn.DUPLICATE, _:
                 self.duplicates += 1
-            case Turn.GAP:
+            case Turn.GAP, Stream() as stream:
                 self.gaps += 1
                 self._ask(stream)
 
@@ -169,32 +192,27 @@ class Exchange:
             self._give(stream, missed, position)
         elif stream.reader is not None and stream.reader.position is None:
             stream.reader.position = position
-        for saying in self._sayings.in_room(name):
-            self._send(saying.say)
 
     async def _on_reset(self, name: str | None, position: Position) -> None:
         stream = await self._with_room(name)
-        if stream is not None and stream.is_open and not stream.behind:
-            self._give(stream, Missed(name, stream.position, position), position)
+        if stream is None or not stream.is_open or stream.behind:
+            return
+        self._give(stream, Missed(name, stream.position, position), position)
+        if name is None:
+            self._ask(stream)  # only the answer says what is unread now
 
     def _on_error(self, error: Error) -> None:
-        saying = self._sayings.get(error.id)
-        stream = next((one for one in self._streams.values() if error.id is not None and one.asked == error.id), None)
-        text = f"the server refuses: {error.field or 'the message'}: expected {error.expected}"
-        refusal = RefusedError(text, reason=error.expected)
-        if saying is not None and error.field is None:
-            saying.attempt += 1
-            self._later(saying.attempt, lambda: saying.stored.done() or self._send(saying.say))
-        elif saying is not None:
-            saying.refuse(refusal)
-        elif stream is not None and error.field is None:
-            self._later(2, lambda: self._ask(stream) if stream.asked == error.id else None)
-        elif stream is not None:
-            self._streams.pop(stream.name)
+        if self._sayings.on_error(error) or error.id is None:
+            return
+        for stream in [stream for stream in self._streams.values() if stream.asked == error.id]:
+            if error.field is None:
+                delay = self._backoff.delay(LATER)
+                asyncio.get_running_loop().call_later(delay, self._ask_again, stream, stream.asked)
+                continue
+            del self._streams[stream.name]
             if stream.reader is not None:
-                stream.reader.end(refusal)
-            for refused in self._sayings.in_room(stream.name):
-                refused.refuse(refusal)
+                stream.reader.end(refusal_of(error))
+            self._sayings.refuse(refusal_of(error), stream.name)
 
     # how it is done
 
@@ -221,48 +239,20 @@ class Exchange:
 
     def _ask(self, stream: Stream[Any]) -> None:
         last = stream.reader.last if stream.reader is not None and stream.position is None else 0
-        assert stream.name is not None
-        self._send(Join(room=stream.name, after=stream.position, last=last, id=stream.ask()))
+        if stream.name is None:
+            self._send(Watch(after=stream.position, last=last, id=stream.ask()))
+        else:
+            self._send(Join(room=stream.name, after=stream.position, last=last, id=stream.ask()))
+
+    def _ask_again(self, stream: Stream[Any], question: str | None) -> None:
+        if stream.asked == question is not None:
+            self._ask(stream)
 
     def _idle(self) -> list[str | None]:
-        speaking = {saying.say.room for saying in self._sayings}
+        speaking = self._sayings.rooms()
         return [name for name, one in self._streams.items() if one.reader is None and name not in speaking]
-
-    def _tidy(self) -> None:
-        for name in self._idle()[:-SPEAKING_ROOMS]:
-            self._drop(name)
 
     def _drop(self, name: str | None) -> None:
         del self._streams[name]
         if name is not None:
             self._send(Leave(room=name))
-
-    def _later(self, attempt: int, action: Callable[[], object]) -> None:
-        def act() -> None:
-            self._timers.discard(timer)
-            action()
-
-        timer = asyncio.get_running_loop().call_later(self._backoff.delay(attempt), act)
-        self._timers.add(timer)
-
-    def _call_off(self) -> None:
-        for timer in self._timers:
-            timer.cancel()
-        self._timers.clear()
-
-
-def _type(text: str) -> object:
-    try:
-        data = from_json(text)
-    except ValueError:
-        data = None
-    return data.get("type") if isinstance(data, dict) else None
-
-
-def _read(model: type[M], text: str) -> M:
-    try:
-        return model.model_validate_json(text, extra="ignore")  # a newer server may say more
-    except ValidationError as error:
-        raise ClientError(
-            f"cannot read {text[:100]!r} as {model.__name__}; is the server of this version? {error}"
-        ) from None
