@@ -77,10 +77,9 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with broker, feeds.open(), rollcall.open(manager), notifications.open():
+        async with broker, feeds.open(), rollcall.open(manager), notifications.open(), inbox_routes.open():
             yield
             chat.close()
-            inbox_routes.close()
 
     app = FastAPI(title="Chat", lifespan=lifespan)
     app.state.manager = manager

@@ -1,28 +1,38 @@
-"""The inbox over HTTP: who may push puts something in (lesson 05)."""
+"""The inbox over HTTP: programs push into it, and its user polls it, waits for it, or streams it (lesson 05)."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, HTTPException, Path, Request, Response
-from fastapi.routing import APIRoute
+from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query, Request
+from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
-from starlette.types import Message
 
-from .broker import PayloadError, UnavailableError
+from .bounds import away, bounded, take
+from .broker import History, PayloadError, Position, Record, UnavailableError
 from .identity import Door
+from .inbox import Inbox, PositionError, notification_of
+from .inbox_stream import EventStream
 from .limits import RateLimiter
-from .messages import Place
+from .messages import Notification, Place
 from .notifications import Notifications
 from .settings import Settings
+from .waiting import Visitor, WaitingRoom
 
-__all__ = ["InboxRoutes", "Push", "Pushed"]
+__all__ = ["Acknowledge", "InboxRoutes", "Page", "Push", "Pushed", "Unread"]
 
-AWAY_SECONDS = 1  # until a client may ask again that was told that the log is away
+PAGE = 100  # notifications that one answer holds at most
+LONGEST_WAIT = 30.0  # seconds: proxies give up on a silent answer after 60
 
-UserId = Annotated[str, Path(min_length=1, max_length=190, description="The user as its session names it.")]
+PLACE = r"^[^:\s]{1,64}:[0-9]{1,15}$"
+UserId = Annotated[str, Path(min_length=1, max_length=190, description="The user, as its session names it.")]
+After = Annotated[str | None, Query(pattern=PLACE, description="EPOCH:OFFSET, as an answer had it.")]
+Last = Annotated[int, Query(ge=0, le=PAGE, description="Without `after`: the last so many.")]
+Wait = Annotated[float, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait where there is nothing new.")]
+LastEventId = Annotated[str | None, Header(pattern=PLACE)]
 
 
 class Push(BaseModel):
@@ -45,27 +55,70 @@ class Pushed(BaseModel):
     position: Place
 
 
+class Acknowledge(BaseModel):
+    """Everything up to here has been read."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    position: Place
+
+
+class Unread(BaseModel):
+    """How much is unread."""
+
+    read: Place | None
+    """Everything up to here has been read, on any device."""
+    unread: int
+    newest: Place
+    """What `unread` counts up to."""
+
+
+class Page(Unread):
+    """The next notifications, and where to go on."""
+
+    notifications: list[Notification]
+    """Oldest first; at most 100, ask again until there are none."""
+    position: Place
+    """Of the last of them, to go on after."""
+    complete: bool
+    """False where some of what came after the client's own position is kept no longer."""
+
+
 class InboxRoutes:
-    """The routes of one app."""
+    """The routes of one app; they work while they are open."""
 
     def __init__(self, settings: Settings, *, door: Door, notifications: Notifications) -> None:
         """Take the limits from `settings`."""
-        self._size = settings.message_bytes
+        self._settings = settings
         self._door = door
         self._notifications = notifications
         self._pushes = RateLimiter(rate=settings.pushes_per_second, burst=settings.push_burst)
+        self._requests = RateLimiter(rate=settings.messages_per_second, burst=settings.message_burst)
+        self._waiting = WaitingRoom(each=settings.connections_per_user, most=settings.connections)
 
     @property
     def routes(self) -> APIRouter:
-        """``POST /users/{user}/notifications``."""
-        router = APIRouter(tags=["notifications"], route_class=bounded(self._size))
-        router.post(
-            "/users/{user}/notifications",
-            status_code=202,
-            summary="Notify a user on all devices",
-            dependencies=[Depends(self._admit_pusher)],
-        )(self.push)
+        """``POST /users/{user}/notifications``, and for its user ``/notifications``."""
+        router = APIRouter(tags=["notifications"])
+        small = APIRouter(route_class=bounded(self._settings.message_bytes))
+        pusher, reader = [Depends(self._admit_pusher)], [Depends(self._admit)]
+        small.post("/users/{user}/notifications", status_code=202, dependencies=pusher)(self.push)
+        small.post("/notifications/read", dependencies=reader)(self.acknowledge)
+        router.include_router(small)
+        router.get("/notifications", dependencies=reader)(self.poll)
+        streamed = [*reader, Depends(self._open_stream)]
+        router.get("/notifications/stream", dependencies=streamed, response_class=EventSourceResponse)(self.stream)
         return router
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Let requests wait for the length of the block."""
+        async with self._waiting.open():
+            yield
+        self._pushes.clear()
+        self._requests.clear()
+
+    # for programs
 
     async def push(self, user: UserId, push: Push) -> Pushed:
         """Store a notification; from the 202 on it reaches every device of the user, at least once.
@@ -82,57 +135,101 @@ class InboxRoutes:
             raise away() from None
         return Pushed(position=position)
 
-    def close(self) -> None:
-        """Forget who has sent how much; for a server that stops."""
-        self._pushes.clear()
+    # for the user
+
+    async def poll(self, request: Request, after: After = None, last: Last = 0, wait: Wait = 0) -> Page:
+        """What came after a position, at once; or, with `wait`, as soon as there is something."""
+        inbox = self._notifications.inbox(request.state.session.user)
+        position = _position(after)
+        try:
+            history = await inbox.history(position, limit=last if position is None else PAGE)
+            if wait and not history.records and history.complete:
+                with self._waiting.enter(request, request.state.session) as visitor:
+                    history = await self._wait(visitor, inbox, position or history.position, wait)
+            standing = await inbox.standing()
+        except UnavailableError:
+            raise away() from None
+        news = [notification_of(record) for record in history.records]
+        return Page(
+            notifications=news,
+            position=news[-1].position if news else history.position,
+            complete=history.complete,
+            read=standing.read,
+            unread=standing.unread,
+            newest=standing.newest,
+        )
+
+    async def acknowledge(self, request: Request, acknowledge: Acknowledge) -> Unread:
+        """Have everything up to a position read, on all devices; it never goes back."""
+        try:
+            inbox = self._notifications.inbox(request.state.session.user)
+            standing = await inbox.acknowledge(acknowledge.position)
+        except PositionError as error:
+            raise HTTPException(422, f"position: expected {error}") from None
+        except UnavailableError:
+            raise away() from None
+        return Unread(read=standing.read, unread=standing.unread, newest=standing.newest)
+
+    async def stream(self, request: Request) -> AsyncIterator[ServerSentEvent]:
+        """What a device that watches hears, as server-sent events; each type of message is a type of event."""
+        events: EventStream = request.state.stream
+        async for event in events.events():
+            yield event
+
+    async def _open_stream(
+        self, request: Request, after: After = None, last: Last = 0, last_event_id: LastEventId = None
+    ) -> AsyncIterator[None]:
+        bounds = {"messages": self._settings.outbox_messages, "size": self._settings.outbox_bytes}
+        with self._waiting.enter(request, request.state.session) as visitor:
+            stream = EventStream(visitor, **bounds, seconds=self._settings.send_seconds)
+            async with stream.open(self._notifications, after=_position(last_event_id or after), last=last):
+                request.state.stream = stream
+                yield
+
+    async def _wait(self, visitor: Visitor, inbox: Inbox, after: Position, seconds: float) -> History:
+        """The history once there is something in it, or the wait is over."""
+        async with self._notifications.broker.subscribe(inbox.topic, _Bell(visitor)), visitor.until_gone():
+            # again, now that nothing can come unheard
+            history = await inbox.history(after, limit=PAGE)
+            if history.records or not history.complete:
+                return history
+            try:
+                async with asyncio.timeout(seconds):
+                    await visitor.wait()
+            except TimeoutError:
+                pass
+            return await inbox.history(after, limit=PAGE)
 
     async def _admit_pusher(self, request: Request) -> None:
         session = self._door.identify(request, scope="push")
         await take(self._pushes, session.user)
 
-
-def away() -> HTTPException:
-    """The answer while the log does not answer."""
-    return HTTPException(503, "the log is away; try again", headers={"Retry-After": str(AWAY_SECONDS)})
-
-
-async def take(limiter: RateLimiter, user: str) -> None:
-    """Count one request.
-
-    Raises:
-        HTTPException: 429, it is one too many.
-    """
-    if not await limiter.take(user):
-        seconds = max(1, math.ceil(1 / limiter.rate))
-        raise HTTPException(
-            429, f"more than {limiter.rate:g} requests per second", headers={"Retry-After": str(seconds)}
-        )
+    async def _admit(self, request: Request) -> None:
+        request.state.session = self._door.identify(request)
+        await take(self._requests, request.state.session.user)
 
 
-def bounded(size: int) -> type[APIRoute]:
-    """Routes that read a body of at most so many bytes, and answer a longer one with 413."""
+class _Bell:
+    """Rings whatever the log says."""
 
-    class BoundedRoute(APIRoute):
-        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-            handle = super().get_route_handler()
+    def __init__(self, visitor: Visitor) -> None:
+        self._visitor = visitor
 
-            async def handle_bounded(request: Request) -> Response:
-                return await handle(Request(request.scope, _bounded(request, size)))
+    def on_record(self, record: Record) -> None:
+        """Ring."""
+        self._visitor.notify()
 
-            return handle_bounded
+    def on_signal(self, payload: str) -> None:
+        """Nothing is ever signalled here."""
 
-    return BoundedRoute
+    def on_reset(self, position: Position) -> None:
+        """Ring."""
+        self._visitor.notify()
 
 
-def _bounded(request: Request, size: int) -> Callable[[], Coroutine[Any, Any, Message]]:
-    read = 0
-
-    async def receive() -> Message:
-        nonlocal read
-        message = await request.receive()
-        read += len(message.get("body", b""))
-        if read > size:
-            raise HTTPException(413, f"the body is over {size} bytes")
-        return message
-
-    return receive
+def _position(text: str | None) -> Position | None:
+    """A position from the address of a request, or the id of an event."""
+    if text is None:
+        return None
+    epoch, _, offset = text.rpartition(":")
+    return Position(epoch, int(offset))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, Self
 from weakref import WeakValueDictionary
@@ -30,7 +30,7 @@ AWAY = "the server to reach its log, which is away; try again in a moment"
 class Said(Prepared):
     """A message that is made ready for the wire once, with what it was made from."""
 
-    message: Message | None = None
+    message: Message = field(kw_only=True)
 
     @classmethod
     def of(cls, message: Message) -> Said:
