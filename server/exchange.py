@@ -170,7 +170,7 @@ class Exchange:
     def _on_standing(self, standing: Standing) -> None:
         self.standing = standing
         if standing.read is not None:
-            self._sayings.confirmread(standing.read)
+            self._sayings.confirm_read(standing.read)
 
     async def _on_item(self, name: str | None, item: Any, position: Position) -> None:
         stream = await self._with_room(name)
