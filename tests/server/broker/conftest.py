@@ -37,9 +37,9 @@ def valkey(request: pytest.FixtureRequest) -> Opening:
     return lambda limits: ValkeyBroker(engine.url, prefix=prefix, limits=limits)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
-    """One engine for all tests that do not harm it."""
+    """One engine for all tests of a module that do not harm it."""
     if (reason := Engine.available()) is not None:
         pytest.skip(reason)
     with Engine() as engine:
