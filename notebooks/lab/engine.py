@@ -191,7 +191,13 @@ def running() -> tuple[Engine, ...]:
 
 def _persistence(data: str | Path | None) -> dict[str, str]:
     if data is None:
-        return {"save": "", "appendonly": "no", "dir": tempfile.gettempdir()}
+        # an engine reads the snapshot that it finds where it starts: it must not find somebody else's
+        return {
+            "save": "",
+            "appendonly": "no",
+            "dir": tempfile.gettempdir(),
+            "dbfilename": f"{secrets.token_hex(8)}.rdb",
+        }
     return {"save": "", "appendonly": "yes", "appendfsync": "always", "dir": str(Path(data).resolve())}
 
 

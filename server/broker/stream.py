@@ -13,7 +13,7 @@ from .scripts import DROP, NEWEST, PUBLISH, READ
 
 __all__ = ["Streams", "parse_record"]
 
-OWN_KEY_SECONDS = 30.0  # seconds for which a publish without a key can be sent again by the broker itself
+OWN_KEY_SECONDS = 30.0  # seconds after its deadline for which a publish without a key is still known
 IDLE_SECONDS = 30 * 24 * 3600.0  # seconds for which the position of a topic outlives its records
 
 
@@ -28,6 +28,7 @@ class Streams:
         self.run_reads = self._reads.run
         self._prefix = prefix
         self._limits = limits
+        self._deadline = deadline
         self._session = secrets.token_hex(8)
         self._numbers = count()
 
@@ -44,7 +45,7 @@ class Streams:
         name, life = f"key:{key}", self._limits.key_seconds
         if key is None:
             # so that it is stored once, however often it is sent because an answer was lost
-            name, life = f"own:{self._unique()}", OWN_KEY_SECONDS
+            name, life = f"own:{self._unique()}", OWN_KEY_SECONDS + self._deadline
         keys = [*self._keys(topic), f"{self._base(topic)}:{name}"]
         arguments = (self.channel(topic), payload, self._limits.records, _milliseconds(life))
         try:

@@ -108,19 +108,23 @@ class ValkeyBroker:
         self._tasks = [asyncio.create_task(run()) for run in runs]
         for task in self._tasks:
             task.add_done_callback(_report)
-        with suppress(TimeoutError):  # the engine has just answered; if it has gone again, health says so
-            async with asyncio.timeout(self._deadline):
-                await self._link.live.wait()
+        try:
+            with suppress(TimeoutError):  # the engine has just answered; if it has gone again, health says so
+                async with asyncio.timeout(self._deadline):
+                    await self._link.live.wait()
+        except BaseException:
+            await self.__aexit__()
+            raise
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
-        try:
-            await asyncio.wait(tasks)
-        finally:
-            await self._client.aclose()
+        running, self._tasks = set(self._tasks), []
+        while running:
+            for task in running:
+                task.cancel()
+            # a task group whose child fails while it is cancelled tells of the failure only: then once more
+            _, running = await asyncio.wait(running, timeout=0.1)
+        await self._client.aclose()
 
     async def _connected(self) -> Client:
         client = Redis.from_url(self._url, **self._options)
