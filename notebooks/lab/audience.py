@@ -1,0 +1,154 @@
+"""A thousand cheap listeners, to measure a server and not its clients: ``with Audience(url, 1_000) as audience``.
+
+Each is a bare socket that has shaken hands. Nothing reads until `hear` is called, and then a message
+costs a few microseconds, so that the time that passes is the server's.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import Self
+from urllib.parse import urlsplit
+
+from server.cell import discard, enter, stop_earlier_run
+
+from .descriptors import allow_descriptors
+
+__all__ = ["Audience"]
+
+DEADLINE = 4.0  # seconds in which one handshake must be answered
+CHUNK = 1 << 16  # bytes that one read takes at most
+UPGRADE = (
+    "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{offer}\r\n"
+)
+OFFER = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
+
+
+class Audience:
+    """`n` listeners of the server at `url`, numbered from 0 in the order in which they were let in.
+
+    `deflate` offers compression, as browsers do. Leaving the block ends every connection without a word.
+    """
+
+    def __init__(self, url: str, n: int, *, deflate: bool = False) -> None:
+        if n < 1:
+            raise ValueError(f"an audience of {n!r} hears nothing; pass 1 or more")
+        self.n = n
+        self._url = urlsplit(url)
+        self._offer = OFFER if deflate else ""
+        self._listeners: list[_Listener] = []
+
+    def start(self) -> Self:
+        """Connect everybody, one after the other.
+
+        Raises:
+            RuntimeError: one was refused, or the limit of file descriptors is too low.
+            TimeoutError: one got no answer within 4 s.
+        """
+        stop_earlier_run()
+        allow_descriptors(2 * self.n)  # this process holds the server's end as well
+        enter(self)
+        path = f"{self._url.path or '/'}{'?' if self._url.query else ''}{self._url.query}"
+        upgrade = UPGRADE.format(path=path, offer=self._offer).encode()
+        try:
+            for _ in range(self.n):
+                self._listeners.append(_Listener((self._url.hostname or "", self._url.port or 0), upgrade))
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """End every connection; harmless when that was done."""
+        for listener in self._listeners:
+            listener.end()
+        self._listeners.clear()
+        discard(self)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"<Audience of {self.n}>"
+
+    def hear(self, messages: int, *, among: slice = slice(None), timeout: float = 3.0) -> float:
+        """Read until each of those `among` has this many messages more; when the last one had them, by the clock.
+
+        That is a moment of ``time.perf_counter()``. The last one is read first: while that waits, the server
+        has the processor for itself.
+
+        Raises:
+            TimeoutError: somebody had fewer within `timeout` seconds; the message says how many.
+        """
+        listeners = self._listeners[among]
+        deadline = time.monotonic() + timeout
+        moment = 0.0
+        for listener in reversed(listeners):
+            if (got := listener.read(messages, deadline)) < messages:
+                who = self._listeners.index(listener)
+                raise TimeoutError(f"listener {who} has {got} of {messages} messages after {timeout:g} s")
+            moment = moment or time.perf_counter()
+        return moment
+
+    def heard(self, messages: int, *, among: slice = slice(None), timeout: float = 0.3) -> int:
+        """How many of this many messages have reached everybody `among` within `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        return min(listener.read(messages, deadline) for listener in self._listeners[among])
+
+
+class _Listener:
+    """One socket, and what it has read of the frame that is just coming."""
+
+    def __init__(self, address: tuple[str, int], upgrade: bytes) -> None:
+        self._socket = socket.create_connection(address, DEADLINE)
+        try:
+            self._socket.sendall(upgrade)
+            self._pending = bytearray()
+            while b"\r\n\r\n" not in self._pending:
+                if not (data := self._socket.recv(CHUNK)):
+                    raise RuntimeError("the server hung up in the middle of the handshake; its log says why")
+                self._pending += data
+            head, _, rest = self._pending.partition(b"\r\n\r\n")
+            if not head.startswith(b"HTTP/1.1 101"):
+                raise RuntimeError(f"the handshake was refused: {head.splitlines()[0].decode('latin-1')}")
+            self._pending = bytearray(rest)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def end(self) -> None:
+        self._socket.close()
+
+    def read(self, messages: int, deadline: float) -> int:
+        """Read so many messages, or fewer when the time is over or the connection ends."""
+        got = 0
+        while True:
+            while got < messages and (size := _frame_size(self._pending)) and size <= len(self._pending):
+                got += (self._pending[0] & 0x0F) <= 2  # a control frame is no message
+                del self._pending[:size]
+            if got == messages:
+                return got
+            self._socket.settimeout(max(deadline - time.monotonic(), 0.001))
+            try:
+                data = self._socket.recv(CHUNK)
+            except TimeoutError:
+                return got
+            if not data:
+                return got
+            self._pending += data
+
+
+def _frame_size(data: bytearray) -> int:
+    """How many bytes the unmasked frame has that begins here; 0 while that is not known."""
+    if len(data) < 2:
+        return 0
+    length = data[1] & 0x7F
+    if length < 126:
+        return 2 + length
+    size = 4 if length == 126 else 10
+    return size + int.from_bytes(data[2:size]) if len(data) >= size else 0

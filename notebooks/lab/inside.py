@@ -1,0 +1,77 @@
+"""A look into a server: run a coroutine of the lesson on the loop where its handlers live, and measure it there."""
+
+from __future__ import annotations
+
+import asyncio
+import cProfile
+import pstats
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, TypeVar
+
+from server import BackgroundServer
+
+__all__ = ["Measured", "inside", "measured"]
+
+T = TypeVar("T")
+
+FRAME_MAKER = "serialize"  # of websockets.frames.Frame
+
+
+def inside(server: BackgroundServer, doing: Coroutine[Any, Any, T], *, timeout: float = 3.0) -> T:
+    """Run a coroutine on the server's loop, as a handler of its own would, and return its result.
+
+    The calling thread waits for it. What is not done in time is cancelled.
+
+    Raises:
+        TimeoutError: it was not done within `timeout` seconds.
+        RuntimeError: the server has stopped.
+    """
+    if not server.alive:
+        doing.close()
+        raise RuntimeError("the server has stopped; serve the app again")
+    future = asyncio.run_coroutine_threadsafe(doing, server._loop)
+    try:
+        return future.result(timeout)
+    except TimeoutError:
+        future.cancel()
+        raise TimeoutError(f"{getattr(doing, '__name__', 'it')} was not done within {timeout:g} s") from None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one call cost on the server's loop."""
+
+    seconds: float
+    """The shortest of all runs: whatever else the machine does can only make it longer."""
+    turns: int
+    """In how many runs anybody else on the loop had a turn before it was done."""
+    frames: int
+    """How many frames it made, by a profiler."""
+
+
+def measured(server: BackgroundServer, call: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> Measured:
+    """Call a coroutine function on the server's loop, a few times with a clock, and once with a profiler.
+
+    Raises:
+        TimeoutError: it was not done within 3 s.
+    """
+    runs = [inside(server, _timed(call, *args)) for _ in range(9)]
+    frames = inside(server, _count_frames(call, *args))
+    return Measured(min(seconds for seconds, _ in runs), sum(turn for _, turn in runs), frames)
+
+
+async def _timed(call: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> tuple[float, bool]:
+    turns: list[None] = []
+    asyncio.get_running_loop().call_soon(turns.append, None)
+    start = perf_counter()
+    await call(*args)
+    return perf_counter() - start, bool(turns)
+
+
+async def _count_frames(call: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> int:
+    with cProfile.Profile() as profile:
+        await call(*args)
+    calls: dict[tuple[str, int, str], tuple[int, int, float, float, Any]] = vars(pstats.Stats(profile))["stats"]
+    return sum(count for (_, _, name), (_, count, *_) in calls.items() if name == FRAME_MAKER)

@@ -1,0 +1,118 @@
+"""Ways to tell everybody: what each costs, how fast it is, and what one who stalls does to it.
+
+A way is a broadcast and a seat: ``{"loop": (loop, nullcontext)}``. The broadcast tells a list of members
+a text, the seat makes a member of a connection, as an async context manager.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager, nullcontext, suppress
+from time import perf_counter
+from typing import Any, NamedTuple
+
+from fastapi import FastAPI, WebSocket
+from matplotlib import pyplot as plt
+
+from server import BackgroundServer, serve
+from server.frames import FanoutProtocol
+
+from .audience import Audience
+from .inside import Measured, inside, measured
+from .tunnel import PHOTO
+
+__all__ = ["chart", "price", "race", "stragglers"]
+
+MESSAGES = 10  # that are under way at the same time, as in any room where people talk
+PATIENCE = 0.2  # seconds until a broadcast is given up that stands still
+
+Broadcast = Callable[[Sequence[Any], str], Coroutine[Any, Any, None]]
+Seat = Callable[[WebSocket], AbstractAsyncContextManager[Any]]
+Ways = Mapping[str, tuple[Broadcast, Seat]]
+
+
+def price(
+    broadcast: Broadcast, text: str, *, sizes: Sequence[int], seat: Seat = nullcontext, deflate: bool = False
+) -> list[Measured]:
+    """What one message costs on the server's loop, for each number of listeners."""
+    with _hall({"": (broadcast, seat)}, max(sizes), deflate=deflate) as hall:
+        return [measured(hall.server, broadcast, hall.members[seat][:size], text) for size in sizes]
+
+
+def race(ways: Ways, text: str, *, sizes: Sequence[int] = (10, 100, 1_000)) -> dict[str, list[float]]:
+    """Tell ten messages at a time by each way: for each size, deliveries a second until the last has the last.
+
+    Every delivery is counted by the listener who gets it.
+
+    Raises:
+        TimeoutError: somebody did not get all of them within 3 s.
+    """
+    rates: dict[str, list[float]] = {}
+    with _hall(ways, max(sizes)) as hall:
+        for name, (broadcast, seat) in ways.items():
+            rates[name] = []
+            for size in sizes:
+                start = perf_counter()
+                inside(hall.server, _tell(broadcast, hall.members[seat][:size], text))
+                seconds = hall.audience.hear(MESSAGES, among=slice(size)) - start
+                rates[name].append(MESSAGES * size / seconds)
+    return rates
+
+
+def stragglers(ways: Ways, text: str, *, size: int = 50) -> dict[str, int]:
+    """Let the first of so many listeners read nothing: for each way, how many of ten messages the others hear.
+
+    A broadcast that stands still is given up after 0.2 s.
+    """
+    heard = {}
+    with _hall(ways, size) as hall:
+        inside(hall.server, hall.connections[0].send_text(PHOTO))
+        for name, (broadcast, seat) in ways.items():
+            with suppress(TimeoutError):
+                inside(hall.server, _tell(broadcast, hall.members[seat], text), timeout=PATIENCE)
+            heard[name] = hall.audience.heard(MESSAGES, among=slice(1, None))
+    return heard
+
+
+def chart(lines: Mapping[str, Sequence[float]], sizes: Sequence[int], what: str) -> None:
+    """Draw what was measured against the number of clients; more than one line, on logarithmic scales."""
+    _, axis = plt.subplots(figsize=(7, 2.4 if len(lines) == 1 else 3.6), layout="constrained")
+    for name, values in lines.items():
+        axis.plot(sizes, values, marker="o", label=name)
+    axis.set(xlabel="clients", ylabel=what)
+    if len(lines) > 1:
+        axis.set(xscale="log", yscale="log")
+        axis.legend()
+
+
+class _Hall(NamedTuple):
+    """Listeners, in one order, and what each seat has made of them."""
+
+    server: BackgroundServer
+    audience: Audience
+    connections: list[WebSocket]
+    members: dict[Seat, list[Any]]
+
+
+@contextmanager
+def _hall(ways: Ways, size: int, *, deflate: bool = False) -> Iterator[_Hall]:
+    app = FastAPI()
+    connections: list[WebSocket] = []
+    members: dict[Seat, list[Any]] = {seat: [] for _, seat in ways.values()}
+
+    @app.websocket("/ws")
+    async def sit(websocket: WebSocket) -> None:
+        await websocket.accept()
+        async with AsyncExitStack() as seated:
+            connections.append(websocket)
+            for seat, column in members.items():
+                column.append(await seated.enter_async_context(seat(websocket)))
+            await websocket.receive()
+
+    with serve(app, ws=FanoutProtocol) as server, Audience(server.url("/ws"), size, deflate=deflate) as audience:
+        yield _Hall(server, audience, connections, members)
+
+
+async def _tell(broadcast: Broadcast, members: Sequence[Any], text: str) -> None:
+    for _ in range(MESSAGES):
+        await broadcast(members, text)
