@@ -276,8 +276,9 @@ class FrameOutbox(Outbox):
     ) -> None:
         super().__init__(messages=messages, size=size, overflow=overflow)
         self._link = link
-        ledger.add(self)
         link.attach(self, seconds=seconds)
+        if not self._ended:
+            ledger.add(self)
 
     def take_frames(self, size: int) -> bytes:
         """Frames that wait, whole and joined: all, or as many as it takes to fill `size` bytes."""

@@ -54,7 +54,7 @@ class Source(Protocol):
 
 
 class FanoutProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket protocol, with one `Source` of ready-made frames beside ASGI's `send`.
+    """The WebSocket protocol of uvicorn, with one `Source` of ready-made frames beside ASGI's `send`.
 
     Order is kept across both: a `send` goes after what was waiting when it was called. What a peer does
     not read stays with its source but for about 128 KiB in the transport. A connection that a peer keeps
@@ -80,12 +80,19 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
 
         A peer that takes nothing for so many `seconds` is too slow, and one that has been told to go
         loses its socket after as many.
+
+        Raises:
+            RuntimeError: there is a source already.
         """
+        if self._source is not None:
+            raise RuntimeError(f"{self._source!r} sends over this connection; open one outbox for each connection")
         self._source, self._seconds = source, seconds
         self._flusher = _flushers.setdefault(self.loop, _Flusher())
         self.transport.set_write_buffer_limits(HIGH_WATER)  # with TLS it would be eight times as much
         if self.disconnected:
             source.lost()
+        elif not self.writable.is_set():
+            self._watch()
 
     def flush_soon(self) -> None:
         """The source has something: take it when the loop comes round, with what it has got by then."""
@@ -204,7 +211,7 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
         try:
             await super().run_asgi()
         finally:
-            del extensions[EXTENSION]  # a cycle
+            extensions.pop(EXTENSION, None)  # a cycle
             if self.close_timer is None:
                 self._abort_later()
 
@@ -238,6 +245,10 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
         if self.handshake_complete and self.conn.state is not State.OPEN:
             self.close_sent = True  # or uvicorn would fail on a second close frame
         super().shutdown()
+        self._abort_later()
+
+    def eof_received(self) -> None:
+        """Let asyncio close; a peer that is done but does not read loses its socket after a deadline."""
         self._abort_later()
 
     def connection_lost(self, exc: Exception | None) -> None:

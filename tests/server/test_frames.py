@@ -360,14 +360,25 @@ def test_a_peer_that_does_not_answer_the_apps_close_loses_its_socket() -> None:
     async def close(websocket: WebSocket, outbox: Outbox) -> None:
         protocol = websocket.scope["extensions"][EXTENSION]["connection"]
         protocol.close_timeout = 0.2
+        protocol.transport.set_write_buffer_limits(1 << 24)  # or the close would wait for the peer as well
         await websocket.accept()
-        while not protocol.transport.get_write_buffer_size():
-            await websocket.send_text("x" * 20_000)
+        await websocket.send_text("x" * 10_000_000)
         await websocket.close()
         await asyncio.Event().wait()
 
     with Stage(close).open() as server, Silent(server, "sid", greeting=""):
         until(lambda: server.connections == 1)
+        until(lambda: server.connections == 0)
+
+
+def test_a_peer_that_is_done_but_does_not_read_loses_its_socket() -> None:
+    """Half a close and a full buffer: uvicorn alone would never tell the handler, and never let go of either."""
+    stage = Stage(fill, {"overflow": Overflow.DROP_OLDEST, "seconds": 0.3})
+    with stage.open() as server, Silent(server, "sid", greeting="") as sid:
+        protocol = stage.protocols.get(timeout=DEADLINE)
+        until(lambda: not protocol.writable.is_set())
+        sid.socket.shutdown(socket.SHUT_WR)
+        assert stage.left.get(timeout=DEADLINE) in (CloseCode.NO_STATUS, CloseCode.ABNORMAL)
         until(lambda: server.connections == 0)
 
 
@@ -409,6 +420,21 @@ def test_the_end_is_the_next_thing_that_a_handler_receives() -> None:
         until(lambda: not protocol.queue.empty())
         on_loop(protocol, go.set)
         assert stage.left.get(timeout=DEADLINE) == CloseCode.REPLACED
+
+
+def test_one_connection_has_one_outbox() -> None:
+    """A second one would take the place of the first, whose messages would wait for ever."""
+    failed: queue.Queue[str] = queue.Queue()
+
+    async def open_two(websocket: WebSocket, outbox: Outbox) -> None:
+        await websocket.accept()
+        with pytest.raises(RuntimeError) as error:
+            open_outbox(websocket)
+        failed.put(str(error.value))
+        await websocket.close()
+
+    with Stage(open_two).open() as server, Raw(server):
+        assert failed.get(timeout=DEADLINE).endswith("open one outbox for each connection")
 
 
 def test_a_send_after_the_end_is_a_disconnect() -> None:
@@ -524,9 +550,8 @@ def test_a_server_that_stops_takes_the_socket_of_a_peer_that_does_not_read() -> 
     """Also while its handler hangs: uvicorn would wait for both, for ever unless it is told otherwise."""
 
     async def hang(websocket: WebSocket, outbox: Outbox) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(0.1):
-                await fill(websocket, outbox)
+        with suppress(WebSocketDisconnect):
+            await fill(websocket, outbox)
         await asyncio.Event().wait()
 
     stage = Stage(hang, {"overflow": Overflow.DROP_OLDEST, "seconds": 0.5})
