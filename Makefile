@@ -1,4 +1,5 @@
 # make lab    start JupyterLab with the course
+# make serve  start the backend with its page
 # make test   prove all of it: lint, types, unit and wire tests, strict notebook re-run, real browser
 #
 # Each target makes what it needs on a fresh machine. Others: test-all soak bench lint notebooks clean
@@ -12,7 +13,7 @@ COURSE = $(VENV)/.course-installed
 DEV = $(VENV)/.dev-installed
 TIMES ?= 20
 
-.PHONY: lab test test-all test-lowest soak bench lint notebooks clean
+.PHONY: lab serve test test-all test-lowest soak bench lint notebooks clean
 
 lab: $(COURSE)
 	$(RUN)/jupyter lab --config=notebooks/.jupyter/jupyter_lab_config.py
@@ -35,6 +36,10 @@ test-lowest:
 soak: $(DEV)
 	for run in $$(seq $(TIMES)); do echo "run $$run of $(TIMES)"; \
 		$(RUN)/python -m pytest --nbval --quiet --durations=0 --durations-min=3 notebooks || exit 1; done
+
+# the backend with its page, for everybody under any name: http://127.0.0.1:8000
+serve: $(COURSE)
+	$(RUN)/python -m server --demo-login
 
 bench: $(DEV)
 	$(RUN)/python benchmarks/start.py

@@ -20,6 +20,7 @@ from .identity import Door
 from .inbox_routes import InboxRoutes
 from .limits import NoLingering
 from .manager import Manager
+from .metrics import Metrics
 from .notifications import Notifications
 from .rollcall import Rollcall
 from .settings import Settings
@@ -61,7 +62,8 @@ def create_app(
         on_change=rollcall.note,
     )
     door = Door(settings)
-    feeds = Feeds(broker)
+    metrics = Metrics(manager, broker)
+    feeds = Feeds(broker, observe=metrics.latency.observe)
     notifications = Notifications(inboxes or open_broker(settings.inbox_url, limits=settings.inbox_limits))
     inbox_routes = InboxRoutes(settings, door=door, notifications=notifications)
     chat = Chat(
@@ -88,6 +90,8 @@ def create_app(
     app.include_router(door.routes)
     app.include_router(inbox_routes.routes)
     app.include_router(health_routes(broker))
+    if settings.metrics:
+        app.include_router(metrics.routes)
     app.websocket("/ws")(chat.connect)
     app.mount("/", _Page(settings))
     return app

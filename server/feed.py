@@ -22,6 +22,7 @@ from .broker import Broker, Position, Record, UnavailableError
 __all__ = ["Feed", "Feeds", "Member", "Opening", "Wording"]
 
 PAGE = 100  # records that are fetched and delivered at once to a member that has missed many
+UNKNOWN = Position("", 0)
 LAG = 5.0  # seconds that a feed may hear of a record later than a reader of the log
 
 
@@ -56,6 +57,9 @@ Opening = Callable[[Position, bool], Prepared]
 """Says to a member that what comes next comes after this position, and whether nothing before it is gone for good."""
 
 
+Observe = Callable[[float], None]
+
+
 class _Kept(NamedTuple):
     record: Record
     message: Prepared
@@ -71,8 +75,9 @@ class Feed:
         self._wording = wording
         self._members: dict[Member, None] = {}
         self._news = asyncio.Event()
-        self._position = Position("", 0)
+        self._position = UNKNOWN
         self._recent: deque[_Kept] = deque(maxlen=recent)  # without a gap, up to `_position`
+        self.observe: Observe | None = None
 
     @property
     def position(self) -> Position:
@@ -92,7 +97,10 @@ class Feed:
             UnavailableError: the broker's engine did not answer.
         """
         self._recent.clear()
-        async with self._broker.subscribe(self.topic, self) as self._position:
+        self._position = UNKNOWN
+        async with self._broker.subscribe(self.topic, self) as position:
+            if self._position is UNKNOWN:  # else something has been heard already, and is newer
+                self._position = position
             yield
 
     async def join(self, member: Member, opening: Opening, *, after: Position | None = None, last: int = 0) -> None:
@@ -124,6 +132,8 @@ class Feed:
         self._recent.append(_Kept(record, message))
         for member in self._members:
             member.deliver(message)
+        if self.observe is not None:
+            self.observe(max(0.0, time.time() - record.time))
         self._news.set()
 
     def on_signal(self, payload: str) -> None:
@@ -215,9 +225,16 @@ class _Held:
 class Feeds:
     """The feeds of one process: opened when somebody joins, closed some time after the last has left."""
 
-    def __init__(self, broker: Broker, *, linger: float = 10.0) -> None:
-        """Make feeds over a broker that is open; one without members is closed `linger` seconds later or so."""
+    def __init__(self, broker: Broker, *, linger: float = 10.0, observe: Observe | None = None) -> None:
+        """Make feeds over a broker that is open.
+
+        Args:
+            broker: keeps what the feeds deliver.
+            linger: seconds that a feed without members is kept, or somewhat more.
+            observe: takes the seconds from the storing of each record, by the log's clock, to its delivery here.
+        """
         self._broker = broker
+        self._observe = observe
         self._linger = linger
         self._feeds: dict[str, _Held] = {}
         self._is_open = False
@@ -264,6 +281,7 @@ class Feeds:
         held = self._feeds.get(topic)
         if held is None:
             held = self._feeds[topic] = _Held(Feed(self._broker, topic, wording))
+            held.feed.observe = self._observe
         held.joining += 1
         try:
             async with held.lock:

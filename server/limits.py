@@ -48,7 +48,9 @@ class RateLimiter:
 
     def _drop_empty(self) -> None:
         # a fast bucket can have leaked empty in the moment since it was filled
-        while (oldest := next(iter(self._buckets), None)) is not None and self._buckets[oldest].has_capacity(self._burst):
+        while (oldest := next(iter(self._buckets), None)) is not None and self._buckets[oldest].has_capacity(
+            self._burst
+        ):
             del self._buckets[oldest]
 
 

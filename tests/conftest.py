@@ -32,7 +32,7 @@ def nothing_outlives_a_test() -> Iterator[None]:
     stop_all()
     left = []
     for thread in set(threading.enumerate()) - before:
-        if thread.name.startswith(("server-", "tap-", "crowd-", "log-")):
+        if thread.name.startswith(("server-", "tap-", "crowd-", "log-", "broker-")):
             thread.join(2)
             left += [thread.name] if thread.is_alive() else []
     assert not left

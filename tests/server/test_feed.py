@@ -367,6 +367,27 @@ def test_a_signal_reaches_those_whom_it_concerns() -> None:
     run(test)
 
 
+def test_what_is_heard_before_the_subscription_is_confirmed_counts() -> None:
+    """A broker may tell of the first record before its block is entered."""
+
+    class Eager(Slow):
+        @asynccontextmanager
+        async def subscribe(self, topic: str, listener: Listener) -> AsyncIterator[Position]:
+            async with super().subscribe(topic, listener) as position:
+                await publish(self, 2)
+                yield position
+
+    async def main() -> None:
+        async with asyncio.timeout(DEADLINE), Eager() as broker:
+            feed, reader = Feed(broker, "topic", Numbers()), Reader()
+            async with feed.open():
+                await feed.join(reader, opening, last=5)
+                await publish(broker, 1)
+            assert reader.heard == ["opening 0", "1", "2", "3"]
+
+    asyncio.run(main())
+
+
 def test_feeds_listen_once_for_everybody() -> None:
     """However many join at once, the broker is listened to once; when all have left, no longer."""
 

@@ -7,8 +7,11 @@ import re
 from typing import Any
 
 import pytest
+import uvicorn
 from pydantic import SecretStr, ValidationError
+from uvicorn.importer import import_from_string
 
+from server.frames import FanoutProtocol
 from server.settings import Settings
 
 SECRET = "a secret of thirty-two characters"
@@ -89,6 +92,9 @@ def test_the_key_is_not_shown() -> None:
     assert SECRET not in f"{Settings(key=SecretStr(SECRET))!r}"
 
 
-def test_uvicorn_is_told_the_size_of_a_message() -> None:
-    """What only the server software can enforce in time."""
-    assert Settings(message_bytes=100).uvicorn_options == {"ws_max_size": 100}
+def test_uvicorn_is_told_what_only_it_can_do() -> None:
+    """Refuse a message before it is held in memory, and send one frame to many connections."""
+    options = Settings(message_bytes=100).uvicorn_options
+    assert options["ws_max_size"] == 100
+    assert uvicorn.Config("app", **options).ws_per_message_deflate is False
+    assert import_from_string(options["ws"]) is FanoutProtocol

@@ -1,0 +1,45 @@
+"""``python -m server``: the whole backend, on a file of its own or on an engine for many processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+import uvicorn
+
+from .app import create_app
+from .command import parse
+from .errors import ServerError
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; the exit status: 0 after a drain, 1 when it could not start."""
+    try:
+        command = parse(sys.argv[1:] if arguments is None else arguments)
+        app = create_app(command)  # also where it is only to find what is wrong, before any worker does
+        # uvicorn drains, and then raises the signal again, which would end the process as if it had not
+        signal.signal(signal.SIGTERM, _nothing)
+        if command.workers == 1:
+            uvicorn.run(app, **command.server_options)
+        else:
+            os.environ.update(command.environment)
+            uvicorn.run("server.app:create_app", factory=True, **command.server_options)
+    except ServerError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    except KeyboardInterrupt:
+        pass
+    return 0
+
+
+def _nothing(number: int, frame: FrameType | None) -> None:
+    """Take a signal."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

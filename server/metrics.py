@@ -1,0 +1,68 @@
+"""What an operator watches: ``/metrics`` for Prometheus.
+
+Every number is kept by those who know it; this only reads them when it is asked. Each process has numbers of
+its own: with several, Prometheus asks each of them, and none of them answers behind a port that they share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from .broker import Broker
+from .ledger import statistics
+from .manager import Manager
+
+__all__ = ["Metrics"]
+
+# seconds; from a local log to an engine that was away
+BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Metrics(Collector):
+    """The numbers of one app."""
+
+    def __init__(self, manager: Manager, broker: Broker) -> None:
+        self._manager = manager
+        self._broker = broker
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        self.latency = Histogram(
+            "chat_publish_to_deliver_seconds",
+            "From the moment a message is stored, by the clock of the log, to its delivery to this process's members.",
+            registry=self._registry,
+            buckets=BUCKETS,
+        )
+
+    @property
+    def routes(self) -> APIRouter:
+        """``GET /metrics``."""
+        router = APIRouter(tags=["operation"])
+
+        @router.get("/metrics", summary="Numbers for Prometheus", response_class=Response)
+        async def metrics() -> Response:
+            return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
+
+        return router
+
+    def collect(self) -> Iterator[Metric]:
+        """Read every number."""
+        held, out = self._manager.statistics(), statistics()
+        yield GaugeMetricFamily("chat_connections", "Registered connections.", held.connections)
+        yield GaugeMetricFamily("chat_users", "Users with a connection to this process.", held.users)
+        yield GaugeMetricFamily("chat_rooms", "Rooms with a member in this process.", held.rooms)
+        yield GaugeMetricFamily("chat_outbox_messages", "Messages that wait for slow peers.", out.messages)
+        yield GaugeMetricFamily("chat_outbox_bytes", "Bytes that wait for slow peers.", out.size)
+        yield GaugeMetricFamily("chat_blocked_connections", "Connections whose peer does not keep up.", out.blocked)
+        yield CounterMetricFamily("chat_deliveries", "Messages handed to the network.", out.sent)
+        yield CounterMetricFamily("chat_drops", "Messages that their peer will never get.", out.dropped)
+        yield CounterMetricFamily(
+            "chat_slow_closes", "Connections closed with 4008, because they did not read.", out.slow
+        )
+        ready = self._broker.health().ready
+        yield GaugeMetricFamily("chat_broker_ready", "1 while the log answers, 0 while it is away.", int(ready))
