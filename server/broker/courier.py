@@ -19,7 +19,6 @@ from redis.exceptions import (
     MasterDownError,
     NoScriptError,
     ReadOnlyError,
-    RedisError,
     TryAgainError,
 )
 
@@ -126,7 +125,7 @@ class Courier:
             # half the deadline, so that a connection that swallows what it is given leaves time for another
             async with asyncio.timeout(self._deadline / 2):
                 answers = await pipeline.execute(raise_on_error=False)
-        except (RedisError, OSError) as error:
+        except Exception as error:  # also AttributeError: so Python 3.13 says that a transport is closed
             self._trouble = str(error) or "no answer"
             self._again(group)
             return False
@@ -162,8 +161,8 @@ class Courier:
             async with asyncio.timeout(self._deadline / 2):
                 for script in SCRIPTS:
                     await self._client.script_load(script.source)
-        except (RedisError, OSError) as error:
-            self._trouble = str(error)
+        except Exception as error:
+            self._trouble = str(error) or "no answer"
             return False
         return True
 

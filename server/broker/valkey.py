@@ -181,6 +181,8 @@ class ValkeyBroker:
         """Whether the engine answers, as of the last heartbeats."""
         if not self._tasks:
             return Health(ready=False, reason="the broker is not open")
+        if any(task.done() for task in self._tasks):
+            return Health(ready=False, reason="a part of the broker has failed, see the log")
         return Health(ready=self._link.live.is_set(), reason=self._link.reason)
 
     async def drop(self, topic: str) -> None:
