@@ -25,7 +25,7 @@ from .inbox import Standing
 from .link import Link, State, Wires
 from .messages import Ack, ChatMessage, Join, Notification, Say, Watch
 from .reader import Missed, Reader
-from .refusal import ClientError, ClosedError, LoginError, RefusedError, UnconfirmedError
+from .refusal import ClientError, ClosedError, LoginError, Loss, RefusedError, UnconfirmedError
 
 __all__ = [
     "Client",
@@ -33,6 +33,7 @@ __all__ = [
     "ClientStatistics",
     "ClosedError",
     "LoginError",
+    "Loss",
     "Missed",
     "Reader",
     "RefusedError",
@@ -151,6 +152,11 @@ class Client:
     def error(self) -> BaseException | None:
         """Why the client has stopped by itself; None while it has not."""
         return self._error
+
+    @property
+    def loss(self) -> Loss | None:
+        """How the last connection, or the last attempt at one, ended: its code and reason; for a log."""
+        return self._link.loss
 
     def statistics(self) -> ClientStatistics:
         """What the client has been through so far."""

@@ -80,6 +80,7 @@ class Link:
         self._filled = asyncio.Event()
         self.state = State.CONNECTING
         self.connections = 0
+        self.loss: Loss | None = None
 
     def send(self, message: Message) -> None:
         """Send on the connection that is open; what is sent while there is none is forgotten."""
@@ -99,6 +100,7 @@ class Link:
                 loss, seconds = await self._connection()
                 if seconds is not None and seconds > self._wires.backoff.steady:
                     attempt = 0
+                self.loss = loss
                 self._lost(loss)
                 if loss.is_login and not self._credentials.can_renew(was_good=seconds is not None):
                     raise loss.error(NO_WAY)
