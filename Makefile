@@ -44,6 +44,7 @@ serve: $(COURSE)
 bench: $(DEV)
 	$(RUN)/python benchmarks/start.py
 	$(RUN)/python benchmarks/manager.py
+	$(RUN)/python -m benchmarks.fanout
 
 lint: $(DEV)
 	$(RUN)/ruff format --check .

@@ -12,7 +12,7 @@ from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from server.broadcasting import open_outbox
 from server.echo import Conversation, converse
 from server.manager import Manager
-from server.messages import ChatIn, Join, Leave, Say, Typing
+from server.messages import ChatIn, Message
 
 tutorial = FastAPI()
 ours = FastAPI()
@@ -62,7 +62,7 @@ async def our_chat(websocket: WebSocket) -> None:
     """Hold the connection, registered and in a room."""
     outbox = open_outbox(websocket)
 
-    async def on_message(talk: Conversation, message: Join | Leave | Say | Typing) -> None:
+    async def on_message(talk: Conversation, message: Message) -> None:
         """Nobody says anything here."""
 
     async with manager.register(next(names), "device", outbox) as connection:
