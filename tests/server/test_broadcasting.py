@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import socket
 import ssl
+import tracemalloc
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
-from fastapi import WebSocket, WebSocketException
+from fastapi import FastAPI, WebSocket, WebSocketException
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
-from server import broadcasting
+from server import BackgroundServer, broadcasting, serve
 from server.broadcasting import (
     AHEAD,
     FrameOutbox,
@@ -471,3 +474,35 @@ def test_statistics_tell_of_open_and_closed_outboxes(way: dict[str, Any]) -> Non
         until(lambda: statistics().connections == before.connections)
         assert statistics().sent == before.sent + 20
         assert statistics().messages == before.messages
+
+
+def test_a_connection_that_idles_costs_no_more_than_a_bare_one() -> None:
+    """`converse`, an outbox and the protocol together take no more memory than a handler that only receives."""
+    bare = FastAPI()
+
+    @bare.websocket("/ws")
+    async def receive(websocket: WebSocket) -> None:
+        await websocket.accept()
+        while True:
+            await websocket.receive_text()
+
+    with serve(bare) as server:
+        expected = held_by_each(server)
+    with Shop().open(**FAST) as server:
+        assert held_by_each(server) < 1.05 * expected
+
+
+def held_by_each(server: BackgroundServer, connections: int = 30) -> float:
+    """Bytes that Python holds for each of some idle connections."""
+    with ExitStack() as clients:
+        clients.enter_context(Silent(server, "warm", greeting=""))
+        tracemalloc.start()
+        try:
+            before = tracemalloc.get_traced_memory()[0]
+            for number in range(connections):
+                clients.enter_context(Silent(server, str(number), greeting=""))
+            until(lambda: server.connections == connections + 1)
+            gc.collect()
+            return (tracemalloc.get_traced_memory()[0] - before) / connections
+        finally:
+            tracemalloc.stop()

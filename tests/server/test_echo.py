@@ -216,6 +216,31 @@ def test_writer_sends_unasked_and_may_stop() -> None:
         assert client.recv(timeout=DEADLINE) == SAY
 
 
+def test_an_idle_conversation_has_no_task_of_its_own(ws: str) -> None:
+    """There is a child that answers only while there is something to answer: most connections only listen."""
+    seen: queue.Queue[list[str]] = queue.Queue()
+
+    def look() -> None:
+        names = [task.get_name() for task in asyncio.all_tasks(stage.task.get_loop() if stage.task else None)]
+        seen.put([name for name in names if name.startswith("conversation-")])
+
+    async def hold(talk: Conversation, message: Say) -> None:
+        look()
+        await talk.send(message)
+
+    stage = Stage(hold, ws=ws)
+    with stage.open() as server, connect(server.url("/ws")) as client:
+        for _ in range(2):
+            client.send(SAY)
+            assert client.recv(timeout=DEADLINE) == SAY
+            assert seen.get(timeout=DEADLINE) == ["conversation-answers"]
+            assert stage.task is not None
+            while True:  # the child gives way once more before it ends
+                stage.task.get_loop().call_soon_threadsafe(look)
+                if not seen.get(timeout=DEADLINE):
+                    break
+
+
 def test_many_tasks_may_send_at_once(ws: str) -> None:
     """Messages of concurrent senders arrive whole, and each sender's in its order, also under backpressure."""
 
