@@ -139,7 +139,11 @@ class ValkeyBroker:
             return client
         await client.aclose()
         cluster = RedisCluster.from_url(self._url, **self._options)
-        return await cluster.initialize()
+        try:
+            return await cluster.initialize()
+        except BaseException:
+            await cluster.aclose()
+            raise
 
     def _connection(self) -> AbstractConnection:
         pool = ConnectionPool.from_url(self._url, **self._options)

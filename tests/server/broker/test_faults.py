@@ -262,6 +262,47 @@ def test_engine_that_is_away_is_said(forgetful: Engine) -> None:
     asyncio.run(run())
 
 
+def test_broker_ends_while_its_connections_break(forgetful: Engine) -> None:
+    """Leaving the block at the very moment of a fault ends every task."""
+
+    async def run() -> None:
+        with Tap(forgetful.port) as tap:
+            for number in range(20):
+                async with broker(tap) as one, one.subscribe("t", Heard()):
+                    publication = asyncio.create_task(one.publish("t", "a"))
+                    for _ in range(number):
+                        await asyncio.sleep(0)
+                    tap.reset()
+                    await asyncio.sleep(0.001 * (number % 3))
+                publication.cancel()
+                await asyncio.wait([publication])
+                assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    async def limited() -> None:
+        async with asyncio.timeout(20):
+            await run()
+
+    asyncio.run(limited())
+
+
+def test_cancelled_opening_leaves_nothing(forgetful: Engine) -> None:
+    """Whoever is cancelled while opening a broker has no task and no connection left, whenever that happens."""
+
+    async def run() -> None:
+        with redis.from_url(forgetful.url) as direct:
+            for number in range(30):
+                opening = asyncio.create_task(broker(forgetful).__aenter__())
+                await asyncio.sleep(0.0005 * number)
+                opening.cancel()
+                await asyncio.wait([opening])
+                if not opening.cancelled():
+                    await opening.result().__aexit__()
+                assert asyncio.all_tasks() == {asyncio.current_task()}
+            await until(lambda: len(direct.client_list()) == 1)
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("silence", ["stalled engine", "cut cable"])
 def test_silence_is_noticed(forgetful: Engine, silence: str) -> None:
     """A connection that stays open and says nothing counts as lost; what was published meanwhile is heard later."""
