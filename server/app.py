@@ -86,6 +86,7 @@ def create_app(
     app = FastAPI(title="Chat", lifespan=lifespan)
     app.state.manager = manager
     app.state.notifications = notifications
+    app.state.waiting = inbox_routes.waiting
     app.add_middleware(NoLingering, seconds=settings.send_seconds)
     app.include_router(door.routes)
     app.include_router(inbox_routes.routes)

@@ -94,7 +94,7 @@ class InboxRoutes:
         self._notifications = notifications
         self._pushes = RateLimiter(rate=settings.pushes_per_second, burst=settings.push_burst)
         self._requests = RateLimiter(rate=settings.messages_per_second, burst=settings.message_burst)
-        self._waiting = WaitingRoom(each=settings.connections_per_user, most=settings.connections)
+        self.waiting = WaitingRoom(each=settings.connections_per_user, most=settings.connections)
 
     @property
     def routes(self) -> APIRouter:
@@ -113,7 +113,7 @@ class InboxRoutes:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Let requests wait for the length of the block."""
-        async with self._waiting.open():
+        async with self.waiting.open():
             yield
         self._pushes.clear()
         self._requests.clear()
@@ -144,7 +144,7 @@ class InboxRoutes:
         try:
             history = await inbox.history(position, limit=last if position is None else PAGE)
             if wait and not history.records and history.complete:
-                with self._waiting.enter(request, request.state.session) as visitor:
+                with self.waiting.enter(request, request.state.session) as visitor:
                     history = await self._wait(visitor, inbox, position or history.position, wait)
             standing = await inbox.standing()
         except UnavailableError:
@@ -180,7 +180,7 @@ class InboxRoutes:
         self, request: Request, after: After = None, last: Last = 0, last_event_id: LastEventId = None
     ) -> AsyncIterator[None]:
         bounds = {"messages": self._settings.outbox_messages, "size": self._settings.outbox_bytes}
-        with self._waiting.enter(request, request.state.session) as visitor:
+        with self.waiting.enter(request, request.state.session) as visitor:
             stream = EventStream(visitor, **bounds, seconds=self._settings.send_seconds)
             async with stream.open(self._notifications, after=_position(last_event_id or after), last=last):
                 request.state.stream = stream

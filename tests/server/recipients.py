@@ -10,7 +10,7 @@ from server import BackgroundServer
 from server.tickets import issue_session
 from tests.server.people import KEY, Person
 
-__all__ = ["Device", "bearer", "pusher"]
+__all__ = ["Device", "bearer", "push", "pusher", "written"]
 
 
 def bearer(name: str, *, scope: str = "", seconds: int = 60, key: str = KEY) -> dict[str, str]:
@@ -21,6 +21,19 @@ def bearer(name: str, *, scope: str = "", seconds: int = 60, key: str = KEY) -> 
 def pusher(server: BackgroundServer, **options: Any) -> httpx.Client:
     """A program that may push."""
     return httpx.Client(base_url=server.http(), headers=bearer("shop", scope="push"), trust_env=False, **options)
+
+
+def push(shop: httpx.Client, user: str, **content: Any) -> dict[str, Any]:
+    """Push to a user; the position that it got."""
+    answer = shop.post(f"/users/{user}/notifications", json={"kind": "order", "text": "shipped"} | content)
+    assert answer.status_code == 202, answer.text
+    position: dict[str, Any] = answer.json()["position"]
+    return position
+
+
+def written(position: dict[str, Any]) -> str:
+    """A position as an address has it."""
+    return f"{position['epoch']}:{position['offset']}"
 
 
 class Device(Person):

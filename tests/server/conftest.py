@@ -1,0 +1,34 @@
+"""Where a server under test keeps what is said: one after the other, for tests that must hold over each."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from lab.engine import Engine
+
+from server.cell import discard
+
+
+@pytest.fixture(scope="session")
+def shared_engine() -> Iterator[Engine]:
+    """One engine for all tests that do not harm it."""
+    if (reason := Engine.available()) is not None:
+        pytest.skip(reason)
+    with Engine() as engine:
+        discard(engine)  # what stop_all() ends after each test is not meant to be this one
+        yield engine
+
+
+@pytest.fixture(params=["memory", "file", "valkey"])
+def log_url(request: pytest.FixtureRequest) -> str:
+    """The address of an empty log."""
+    if request.param == "memory":
+        return "memory:"
+    if request.param == "file":
+        folder: Path = request.getfixturevalue("tmp_path")
+        return f"sqlite:{folder / 'log.sqlite'}"
+    engine: Engine = request.getfixturevalue("shared_engine")
+    return f"{engine.url}?prefix={engine.prefix}-{secrets.token_hex(4)}"
