@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from redis.asyncio import Redis
@@ -19,6 +20,8 @@ from redis.exceptions import (
     MasterDownError,
     NoScriptError,
     ReadOnlyError,
+    RedisError,
+    ResponseError,
     TryAgainError,
 )
 
@@ -33,8 +36,9 @@ WAITING = 10_000  # commands that wait for the engine; more are refused at once
 TOGETHER = 128  # commands of one group
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5  # seconds between attempts, at most; each is shortened at random
 
-# what an engine answers while another takes over from it
+# what an engine answers while another takes over from it; Redis 6 says it in the text of a script's error
 _PASSING = (ClusterDownError, MasterDownError, ReadOnlyError, TryAgainError)
+_PASSING_WORDS = ("-CLUSTERDOWN ", "-MASTERDOWN ", "-READONLY ", "-TRYAGAIN ")
 
 
 class RefusedError(UnavailableError):
@@ -142,18 +146,25 @@ class Courier:
         return group
 
     async def _hand_out(self, group: list[_Order], answers: list[Any]) -> bool:
-        again, forgotten = [], False
+        again, causes = [], []
         for order, answer in zip(group, answers, strict=True):
-            if isinstance(answer, (NoScriptError, *_PASSING)):
-                forgotten = forgotten or isinstance(answer, NoScriptError)
-                self._trouble = str(answer)
+            if _passes(answer):
+                causes.append(answer)
                 again.append(order)
             elif isinstance(answer, Exception):
                 order.fail(RefusedError(f"{self._name} refuses: {answer}"))
             elif not order.answer.done():
                 order.answer.set_result(answer)
+        if not again:
+            return True
+        self._trouble = str(causes[-1])
         self._again(again)
-        return not again or (forgotten and await self._load())
+        if all(isinstance(cause, NoScriptError) for cause in causes):
+            return await self._load()
+        if isinstance(self._client, Redis):
+            with suppress(RedisError, OSError):  # its address may belong to another engine by now
+                await self._client.connection_pool.disconnect(inuse_connections=False)
+        return False
 
     async def _load(self) -> bool:
         """Give the engine the scripts, which it forgets when it restarts; whether it took them."""
@@ -173,3 +184,10 @@ class Courier:
                 self._due.set()
             else:
                 order.fail(UnavailableError(f"{self._name} did not answer ({self._trouble})"))
+
+
+def _passes(answer: Any) -> bool:
+    """Whether the engine asks to be asked again."""
+    if isinstance(answer, (NoScriptError, *_PASSING)):
+        return True
+    return isinstance(answer, ResponseError) and any(word in str(answer) for word in _PASSING_WORDS)
