@@ -334,7 +334,8 @@ def open_outbox(
         messages: how many may wait while the peer does not keep up.
         size: bytes of messages that may wait, as UTF-8.
         overflow: what becomes of one too many.
-        seconds: until a peer that takes nothing is closed with 4008, and as many more until its socket is taken away.
+        seconds: until a peer that takes nothing is closed with 4008, and as many more until its socket is taken away;
+            the portable way leaves this to `converse` and the server.
     """
     offer = websocket.scope.get("extensions", {}).get(EXTENSION)
     if offer is None:
