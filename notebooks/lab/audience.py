@@ -17,7 +17,8 @@ from .descriptors import allow_descriptors
 
 __all__ = ["Audience"]
 
-DEADLINE = 4.0  # seconds in which one handshake must be answered
+DEADLINE = 4.0  # seconds in which a handshake must be answered
+AT_ONCE = 50  # handshakes that are under way at the same time, below a server's usual backlog
 CHUNK = 1 << 16  # bytes that one read takes at most
 UPGRADE = (
     "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -27,7 +28,7 @@ OFFER = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\
 
 
 class Audience:
-    """`n` listeners of the server at `url`, numbered from 0 in the order in which they were let in.
+    """`n` listeners of the server at `url`, numbered from 0.
 
     `deflate` offers compression, as browsers do. Leaving the block ends every connection without a word.
     """
@@ -41,7 +42,7 @@ class Audience:
         self._listeners: list[_Listener] = []
 
     def start(self) -> Self:
-        """Connect everybody, one after the other.
+        """Connect everybody.
 
         Raises:
             RuntimeError: one was refused, or the limit of file descriptors is too low.
@@ -53,8 +54,11 @@ class Audience:
         path = f"{self._url.path or '/'}{'?' if self._url.query else ''}{self._url.query}"
         upgrade = UPGRADE.format(path=path, offer=self._offer).encode()
         try:
-            for _ in range(self.n):
-                self._listeners.append(_Listener((self._url.hostname or "", self._url.port or 0), upgrade))
+            for first in range(0, self.n, AT_ONCE):
+                for _ in range(first, min(first + AT_ONCE, self.n)):
+                    self._listeners.append(_Listener((self._url.hostname or "", self._url.port or 0), upgrade))
+                for listener in self._listeners[first:]:
+                    listener.shake_hands()
         except BaseException:
             self.stop()
             raise
@@ -75,6 +79,11 @@ class Audience:
 
     def __repr__(self) -> str:
         return f"<Audience of {self.n}>"
+
+    @property
+    def ports(self) -> list[int]:
+        """The port of each listener's end, by which a server can tell who is who."""
+        return [listener.port for listener in self._listeners]
 
     def hear(self, messages: int, *, among: slice = slice(None), timeout: float = 3.0) -> float:
         """Read until each of those `among` has this many messages more; when the last one had them, by the clock.
@@ -105,21 +114,20 @@ class _Listener:
     """One socket, and what it has read of the frame that is just coming."""
 
     def __init__(self, address: tuple[str, int], upgrade: bytes) -> None:
+        self._pending = bytearray()
         self._socket = socket.create_connection(address, DEADLINE)
-        try:
-            self._socket.sendall(upgrade)
-            self._pending = bytearray()
-            while b"\r\n\r\n" not in self._pending:
-                if not (data := self._socket.recv(CHUNK)):
-                    raise RuntimeError("the server hung up in the middle of the handshake; its log says why")
-                self._pending += data
-            head, _, rest = self._pending.partition(b"\r\n\r\n")
-            if not head.startswith(b"HTTP/1.1 101"):
-                raise RuntimeError(f"the handshake was refused: {head.splitlines()[0].decode('latin-1')}")
-            self._pending = bytearray(rest)
-        except BaseException:
-            self._socket.close()
-            raise
+        self._socket.sendall(upgrade)
+        self.port: int = self._socket.getsockname()[1]
+
+    def shake_hands(self) -> None:
+        while b"\r\n\r\n" not in self._pending:
+            if not (data := self._socket.recv(CHUNK)):
+                raise RuntimeError("the server hung up in the middle of the handshake; its log says why")
+            self._pending += data
+        head, _, rest = self._pending.partition(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 101"):
+            raise RuntimeError(f"the handshake was refused: {head.splitlines()[0].decode('latin-1')}")
+        self._pending = bytearray(rest)
 
     def end(self) -> None:
         self._socket.close()

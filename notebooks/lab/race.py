@@ -6,13 +6,16 @@ a text, the seat makes a member of a connection, as an async context manager.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager, nullcontext, suppress
 from time import perf_counter
 from typing import Any, NamedTuple
 
-from fastapi import FastAPI, WebSocket
 from matplotlib import pyplot as plt
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket
 
 from server import BackgroundServer, serve
 from server.frames import FanoutProtocol
@@ -24,7 +27,10 @@ from .tunnel import PHOTO
 __all__ = ["chart", "price", "race", "stragglers"]
 
 MESSAGES = 10  # that are under way at the same time, as in any room where people talk
-PATIENCE = 0.2  # seconds until a broadcast is given up that stands still
+PATIENCE = 0.4  # seconds until a broadcast is given up that stands still
+SOON = 0.3  # seconds that its messages may still be on their way then
+LATE = 3.0  # seconds that messages may be on their way otherwise
+TURNS = 10_000  # passes of the loop in which everybody takes a seat
 
 Broadcast = Callable[[Sequence[Any], str], Coroutine[Any, Any, None]]
 Seat = Callable[[WebSocket], AbstractAsyncContextManager[Any]]
@@ -42,13 +48,14 @@ def price(
 def race(ways: Ways, text: str, *, sizes: Sequence[int] = (10, 100, 1_000)) -> dict[str, list[float]]:
     """Tell ten messages at a time by each way: for each size, deliveries a second until the last has the last.
 
-    Every delivery is counted by the listener who gets it.
+    Every delivery is counted by the listener who gets it. The name of a way is printed when that is done.
 
     Raises:
         TimeoutError: somebody did not get all of them within 3 s.
     """
     rates: dict[str, list[float]] = {}
     with _hall(ways, max(sizes)) as hall:
+        print("everybody has heard everything by:", end="")
         for name, (broadcast, seat) in ways.items():
             rates[name] = []
             for size in sizes:
@@ -56,21 +63,24 @@ def race(ways: Ways, text: str, *, sizes: Sequence[int] = (10, 100, 1_000)) -> d
                 inside(hall.server, _tell(broadcast, hall.members[seat][:size], text))
                 seconds = hall.audience.hear(MESSAGES, among=slice(size)) - start
                 rates[name].append(MESSAGES * size / seconds)
+            print("" if len(rates) == 1 else ",", name, end="\n" if len(rates) == len(ways) else "")
     return rates
 
 
 def stragglers(ways: Ways, text: str, *, size: int = 50) -> dict[str, int]:
     """Let the first of so many listeners read nothing: for each way, how many of ten messages the others hear.
 
-    A broadcast that stands still is given up after 0.2 s.
+    A broadcast that stands still is given up after 0.4 s.
     """
     heard = {}
     with _hall(ways, size) as hall:
         inside(hall.server, hall.connections[0].send_text(PHOTO))
         for name, (broadcast, seat) in ways.items():
+            wait = SOON
             with suppress(TimeoutError):
                 inside(hall.server, _tell(broadcast, hall.members[seat], text), timeout=PATIENCE)
-            heard[name] = hall.audience.heard(MESSAGES, among=slice(1, None))
+                wait = LATE
+            heard[name] = hall.audience.heard(MESSAGES, among=slice(1, None), timeout=wait)
     return heard
 
 
@@ -86,7 +96,7 @@ def chart(lines: Mapping[str, Sequence[float]], sizes: Sequence[int], what: str)
 
 
 class _Hall(NamedTuple):
-    """Listeners, in one order, and what each seat has made of them."""
+    """Listeners, and in the order of the audience what each seat has made of their connections."""
 
     server: BackgroundServer
     audience: Audience
@@ -96,21 +106,29 @@ class _Hall(NamedTuple):
 
 @contextmanager
 def _hall(ways: Ways, size: int, *, deflate: bool = False) -> Iterator[_Hall]:
-    app = FastAPI()
-    connections: list[WebSocket] = []
-    members: dict[Seat, list[Any]] = {seat: [] for _, seat in ways.values()}
+    seats = dict.fromkeys(seat for _, seat in ways.values())
+    present: dict[int, tuple[WebSocket, list[Any]]] = {}
 
-    @app.websocket("/ws")
     async def sit(websocket: WebSocket) -> None:
         await websocket.accept()
-        async with AsyncExitStack() as seated:
-            connections.append(websocket)
-            for seat, column in members.items():
-                column.append(await seated.enter_async_context(seat(websocket)))
+        async with AsyncExitStack() as stack:
+            members = [await stack.enter_async_context(seat(websocket)) for seat in seats]
+            assert websocket.client is not None
+            present[websocket.client.port] = websocket, members
             await websocket.receive()
 
+    async def all_are_seated() -> None:
+        for _ in range(TURNS):
+            if len(present) == size:
+                return
+            await asyncio.sleep(0)
+
+    app = Starlette(routes=[WebSocketRoute("/ws", sit)])
     with serve(app, ws=FanoutProtocol) as server, Audience(server.url("/ws"), size, deflate=deflate) as audience:
-        yield _Hall(server, audience, connections, members)
+        inside(server, all_are_seated())
+        rows = [present[port] for port in audience.ports]
+        members = {seat: [row[place] for _, row in rows] for place, seat in enumerate(seats)}
+        yield _Hall(server, audience, [connection for connection, _ in rows], members)
 
 
 async def _tell(broadcast: Broadcast, members: Sequence[Any], text: str) -> None:

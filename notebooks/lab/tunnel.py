@@ -20,7 +20,7 @@ PHOTO = "x" * 8_000_000
 
 OPTIONS: dict[str, Any] = {"compression": None, "max_size": None, "close_timeout": 0.1, "proxy": None}
 DEADLINE = 3.0  # seconds until Ana must have heard what she has said
-SILENCE = 0.4  # seconds without a message that count as the end
+SILENCE = 0.6  # seconds without a message that count as the end
 
 
 class Tunnel(NamedTuple):
@@ -82,7 +82,7 @@ def ride(app: Any, **options: Any) -> Ride:
 
 
 def count_heard(client: ClientConnection, most: int) -> int:
-    """How many messages come, up to `most`, until nothing comes for 0.4 s."""
+    """How many messages come, up to `most`, until nothing comes for 0.6 s."""
     for count in range(most):
         try:
             client.recv(timeout=SILENCE)
