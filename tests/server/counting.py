@@ -159,9 +159,9 @@ async def counted(
         with suppress(TimeoutError):
             await until(lambda: all(_arrived(device, pushers.accepted[device.user]) for device in devices), ARRIVAL)
         seconds = time.monotonic() - began
-        for device in devices:
-            _prove(device, pushers.accepted[device.user])
         clients = [device.client.statistics() for device in devices if device.client is not None]
+    for device in devices:
+        _prove(device, pushers.accepted[device.user])
     return Tally(
         accepted=pushers.count,
         attempts=pushers.attempts,

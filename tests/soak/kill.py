@@ -34,13 +34,14 @@ def main() -> None:
     os.environ.update(ENVIRONMENT)
     options = {"seed": wish.seed, "users": wish.users}
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["CHAT_BROKER"] = f"sqlite:{folder}/log.sqlite"
+        os.environ["CHAT_BROKER"] = f"sqlite:{folder}/killed.sqlite"
         report(wish.kills, "kills (kill -9)", count_with_kills(wish.kills, **options))
+        os.environ["CHAT_BROKER"] = f"sqlite:{folder}/cut.sqlite"
         report(wish.kills // 2, "cuts of the cable", count_with_cuts(wish.kills // 2, **options))
     if (reason := Engine.available()) is not None:
         print(f"no rolling restarts: {reason}")
         return
-    rounds = wish.kills // 8
+    rounds = max(1, wish.kills // 8)
     with Engine() as engine:
         os.environ["CHAT_BROKER"] = f"{engine.url}?prefix={engine.prefix}"
         report(2 * rounds, "rolling restarts (SIGTERM)", count_with_rolling_restarts(rounds, **options))
