@@ -92,6 +92,17 @@ class ValkeyBroker:
         except (RedisError, OSError) as error:
             reason = str(error) or f"no answer within {self._deadline:g} s"
             raise UnavailableError(f"{self._name} cannot be used: {reason}") from None
+        self._start()
+        try:
+            with suppress(TimeoutError):  # the engine has just answered; if it has gone again, health says so
+                async with asyncio.timeout(self._deadline):
+                    await self._link.live.wait()
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    def _start(self) -> None:
         self._streams = Streams(self._client, self._name, self._prefix, self._limits, self._deadline)
         self._followers = Followers(self._streams, deadline=self._deadline, check=self._check)
         followers = self._followers
@@ -108,14 +119,6 @@ class ValkeyBroker:
         self._tasks = [asyncio.create_task(run()) for run in runs]
         for task in self._tasks:
             task.add_done_callback(_report)
-        try:
-            with suppress(TimeoutError):  # the engine has just answered; if it has gone again, health says so
-                async with asyncio.timeout(self._deadline):
-                    await self._link.live.wait()
-        except BaseException:
-            await self.__aexit__()
-            raise
-        return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         running, self._tasks = set(self._tasks), []

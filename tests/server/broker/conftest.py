@@ -47,6 +47,33 @@ def engine() -> Iterator[Engine]:
         yield engine
 
 
+@pytest.fixture
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """An engine of our own that may be harmed, also where VALKEY_URL is set, and comes back empty."""
+    monkeypatch.delenv("VALKEY_URL", raising=False)
+    if (reason := Engine.available()) is not None:
+        pytest.skip(reason)
+    with Engine() as engine:
+        yield engine
+
+
+@pytest.fixture
+def lasting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Engine]:
+    """The same with a folder: it writes before it answers, and comes back with its data."""
+    monkeypatch.delenv("VALKEY_URL", raising=False)
+    if (reason := Engine.available()) is not None:
+        pytest.skip(reason)
+    with Engine(data=tmp_path) as engine:
+        yield engine
+
+
+@pytest.fixture
+def nothing_failed(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """No listener has raised: `Heard` raises at a gap or a repetition, and a broker only logs that."""
+    yield
+    assert [record.getMessage() for record in caplog.get_records("call") if record.levelname == "ERROR"] == []
+
+
 BROKERS: dict[str, Callable[[pytest.FixtureRequest], Opening]] = {
     "local-memory": local_memory,
     "local-file": local_file,

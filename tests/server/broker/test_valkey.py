@@ -1,33 +1,21 @@
-"""What only the broker over Valkey has: keys and their slots, several processes, a cluster, an engine that refuses."""
+"""What only the broker over Valkey has: several processes, prefixes, keys that expire, a cluster, refusals."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
-from hypothesis import given
-from hypothesis import strategies as st
 from lab.engine import Engine
-from redis.crc import key_slot
 
-from server.broker import BrokerError, Limits, PayloadError, Position, Record, UnavailableError
-from server.broker.courier import WAITING, Courier
-from server.broker.follower import EARLY, Follower
-from server.broker.link import FIRST_PAUSE, LONGEST_PAUSE, Link
-from server.broker.protocol import History
-from server.broker.stream import Streams
-from server.broker.subscriptions import Subscription, Subscriptions
+from server.broker import BrokerError, Limits, PayloadError, Position, UnavailableError
 from server.broker.valkey import ValkeyBroker
 from tests.server.broker.heard import Heard
 
-pytestmark = pytest.mark.skipif(Engine.available() is not None, reason=str(Engine.available()))
+pytestmark = pytest.mark.usefixtures("nothing_failed")
 
 
 @pytest.fixture
@@ -36,37 +24,16 @@ def prefix(engine: Engine) -> str:
     return f"{engine.prefix}-{secrets.token_hex(4)}"
 
 
-@pytest.fixture
-def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    """An engine that may be configured, also where VALKEY_URL is set."""
-    monkeypatch.delenv("VALKEY_URL", raising=False)
-    with Engine() as engine:
-        yield engine
-
-
 def direct(engine: Engine) -> redis.Redis:
     """A client beside the broker."""
     return redis.from_url(engine.url, decode_responses=True)
 
 
-@given(topic=st.text(min_size=1, max_size=20) | st.text("{}%:", min_size=1, max_size=6))
-def test_all_keys_of_a_topic_have_one_slot(topic: str) -> None:
-    """Whatever the topic is called: its keys are in one slot of a cluster, and different from another topic's."""
-    streams = Streams(None, "", "chat", Limits(), 1.0)  # type: ignore[arg-type]
-    keys = [*streams._keys(topic), f"{streams._base(topic)}:key:}}{{"]
-    assert len({key_slot(key.encode("utf-8", "surrogatepass")) for key in keys}) == 1
-    assert streams._base(topic) not in (streams._base(f"{topic}%"), streams._base(f"{topic}}}"))
-
-
-def test_topics_are_spread_over_the_slots() -> None:
-    """The hash tag is the topic and not the prefix: a thousand topics are in nearly as many slots."""
-    streams = Streams(None, "", "chat", Limits(), 1.0)  # type: ignore[arg-type]
-    assert len({key_slot(streams._keys(f"topic {number}")[0].encode()) for number in range(1000)}) > 900
-
-
 def test_works_in_a_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """In an engine with cluster mode on, scripts, pipelines and publish/subscribe do what they do elsewhere."""
     monkeypatch.delenv("VALKEY_URL", raising=False)
+    if (reason := Engine.available()) is not None:
+        pytest.skip(reason)
 
     async def run(engine: Engine) -> None:
         async with ValkeyBroker(engine.url) as one, ValkeyBroker(engine.url) as other:
@@ -170,12 +137,12 @@ def test_records_that_expired_leave_their_offsets(engine: Engine, prefix: str) -
     asyncio.run(run())
 
 
-def test_scripts_that_the_engine_forgot_are_given_again(own: Engine) -> None:
+def test_scripts_that_the_engine_forgot_are_given_again(forgetful: Engine) -> None:
     """SCRIPT FLUSH in the middle of many publishes costs none of them."""
 
     async def run() -> None:
-        async with ValkeyBroker(own.url) as one:
-            with direct(own) as client:
+        async with ValkeyBroker(forgetful.url) as one:
+            with direct(forgetful) as client:
                 for _ in range(5):
                     together = asyncio.gather(*[one.publish("t", str(number)) for number in range(100)])
                     await asyncio.sleep(0.002)
@@ -186,13 +153,13 @@ def test_scripts_that_the_engine_forgot_are_given_again(own: Engine) -> None:
     asyncio.run(run())
 
 
-def test_engine_that_refuses_is_quoted(own: Engine) -> None:
+def test_engine_that_refuses_is_quoted(forgetful: Engine) -> None:
     """A full engine refuses to store: the error is its own word, and reading goes on."""
 
     async def run() -> None:
-        async with ValkeyBroker(own.url) as one, one.subscribe("t", heard := Heard()):
+        async with ValkeyBroker(forgetful.url) as one, one.subscribe("t", heard := Heard()):
             await one.publish("t", "a")
-            with direct(own) as client:
+            with direct(forgetful) as client:
                 client.config_set("maxmemory", "1")
                 with pytest.raises(UnavailableError, match=r"refuses: .*'maxmemory'(?!.*publish it again)"):
                     await one.publish("t", "b")
@@ -204,13 +171,13 @@ def test_engine_that_refuses_is_quoted(own: Engine) -> None:
     asyncio.run(run())
 
 
-def test_replica_is_asked_until_it_may_write(own: Engine) -> None:
+def test_replica_is_asked_until_it_may_write(forgetful: Engine) -> None:
     """READONLY is the answer when another engine took over: the publish is tried on new connections until it may."""
 
     async def run() -> None:
-        async with ValkeyBroker(own.url) as one:
+        async with ValkeyBroker(forgetful.url) as one:
             await one.publish("t", "a")
-            with direct(own) as client:
+            with direct(forgetful) as client:
                 before = {one["id"] for one in client.client_list()}
                 client.execute_command("REPLICAOF", "127.0.0.1", 1)
                 publication = asyncio.create_task(one.publish("t", "b"))
@@ -237,7 +204,7 @@ def test_bad_address_is_refused_at_once(url: str, message: str) -> None:
         ValkeyBroker(url)
 
 
-def test_engine_that_cannot_be_used_is_said_without_the_password(own: Engine) -> None:
+def test_engine_that_cannot_be_used_is_said_without_the_password(forgetful: Engine) -> None:
     """Nobody there, or a wrong password: opening raises, names the engine and keeps the password to itself."""
 
     async def run(address: str) -> str:
@@ -246,7 +213,7 @@ def test_engine_that_cannot_be_used_is_said_without_the_password(own: Engine) ->
                 pass
         return str(caught.value)
 
-    for address in ("127.0.0.1:1", own.url.removeprefix("redis://")):
+    for address in ("127.0.0.1:1", forgetful.url.removeprefix("redis://")):
         text = asyncio.run(run(address))
         assert f"the engine at {address} cannot be used: " in text
         assert "secret" not in text
@@ -272,103 +239,6 @@ def test_channel_is_given_up(engine: Engine, prefix: str) -> None:
                     await channels(0)
 
     asyncio.run(run())
-
-
-def test_too_many_waiting_commands_are_refused() -> None:
-    """What waits for the engine is bounded: one more is refused at once."""
-
-    async def run() -> None:
-        courier = Courier(None, "the engine", 0.01)  # type: ignore[arg-type]  # it is never asked
-        with pytest.raises(UnavailableError, match=r"did not answer within 0\.01 s"):
-            await courier.send([("PING",)] * WAITING)
-        with pytest.raises(UnavailableError, match=f"{WAITING} commands wait for the engine already"):
-            await courier.send([("PING",)])
-
-    asyncio.run(run())
-
-
-def test_pauses_between_attempts_grow_and_are_random(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
-    """Nobody connects in a tight loop: the longest pause doubles up to a limit, and each is anything below it."""
-    pauses: list[tuple[float, float]] = []
-
-    def uniform(low: float, high: float) -> float:
-        pauses.append((low, high))
-        if len(pauses) == 12:
-            raise asyncio.CancelledError
-        return 0.0
-
-    def refuse() -> Any:
-        raise ConnectionError("nobody is there")
-
-    async def run() -> Link:
-        link = Link(refuse, lambda channel, text: None, lambda: None, heartbeat=1.0)
-        with pytest.raises(asyncio.CancelledError):
-            await link.run()
-        return link
-
-    monkeypatch.setattr("server.broker.link.random.uniform", uniform)
-    with caplog.at_level(logging.WARNING):
-        link = asyncio.run(run())
-    assert pauses == [(0, min(FIRST_PAUSE * 2**number, LONGEST_PAUSE)) for number in range(12)]
-    assert (link.live.is_set(), link.reason) == (False, "nobody is there")
-    assert caplog.text.count("nobody is there") == 1
-
-
-class TestFollower:
-    """The order of what comes from the channel and from the log."""
-
-    def record(self, offset: int, epoch: str = "e") -> Record:
-        """The record with this offset."""
-        return Record("t", Position(epoch, offset), str(offset), 0.0)
-
-    def follower(self) -> tuple[Follower, Heard]:
-        """A follower after its fifth record, and what its listener hears."""
-        subscriptions = Subscriptions()
-        subscriptions.add(Subscription("t", heard := Heard()))
-        follower = Follower("t", subscriptions)
-        follower.begin(Position("e", 5))
-        return follower, heard
-
-    def test_known_records_are_left_out(self) -> None:
-        """A record that was passed on already is not passed on again, and is no sign of a gap."""
-        follower, heard = self.follower()
-        assert [follower.take(self.record(offset)) for offset in (4, 5, 6, 6, 7)] == [True] * 5
-        assert heard.offsets == [6, 7]
-
-    def test_gap_and_other_epoch_are_seen(self) -> None:
-        """A record that is not next is not passed on."""
-        follower, heard = self.follower()
-        assert not follower.take(self.record(7))
-        assert not follower.take(self.record(6, "f"))
-        assert heard.offsets == []
-
-    def test_what_comes_while_a_gap_is_filled_is_kept(self) -> None:
-        """It follows what the log had, each record once."""
-        follower, heard = self.follower()
-        follower.filling = True
-        for offset in (8, 9, 10):
-            assert follower.take(self.record(offset))
-        records = tuple(self.record(offset) for offset in (6, 7, 8))
-        assert follower.fill(History(records, Position("e", 8), complete=True))
-        assert follower.filled()
-        assert heard.offsets == [6, 7, 8, 9, 10]
-
-    def test_what_is_too_much_to_keep_is_a_gap_again(self) -> None:
-        """Memory is bounded: where the oldest had to be left out, the log is asked again."""
-        follower, heard = self.follower()
-        follower.filling = True
-        for offset in range(7, 7 + EARLY + 1):
-            follower.take(self.record(offset))
-        assert follower.fill(History((self.record(6),), Position("e", 6), complete=True))
-        assert not follower.filled()
-        assert heard.offsets == [6]
-
-    def test_lost_records_are_said(self) -> None:
-        """Where the log cannot go on from the position, on_reset names the one before its first."""
-        follower, heard = self.follower()
-        records = (self.record(3, "f"), self.record(4, "f"))
-        assert not follower.fill(History(records, Position("f", 9), complete=False))
-        assert (heard.resets, heard.offsets) == ([Position("f", 2)], [3, 4])
 
 
 def test_refused_payload_reaches_no_engine() -> None:
