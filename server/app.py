@@ -8,11 +8,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.responses import Response
 from starlette.routing import WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from .bounds import invalid
 from .broker import Broker, open_broker
 from .chat import Chat, MayJoin, everybody, topic_of
 from .feed import Feeds
@@ -85,6 +87,7 @@ def create_app(
             chat.close()
 
     app = FastAPI(title="Chat", lifespan=lifespan)
+    app.add_exception_handler(RequestValidationError, invalid)
     app.state.manager = manager
     app.state.notifications = notifications
     app.state.waiting = inbox_routes.waiting

@@ -1,19 +1,19 @@
-"""How much an HTTP request may bring, how often, and what it is answered beyond that."""
+"""What an HTTP request is answered that comes too often, in vain, or is not what was expected."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Coroutine
-from typing import Any
 
-from fastapi import HTTPException, Request, Response
-from fastapi.routing import APIRoute
-from starlette.types import Message, Receive
+from fastapi import HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 
 from .limits import RateLimiter
 
-__all__ = ["away", "bounded", "take"]
+__all__ = ["away", "invalid", "take"]
 
+LONGEST_ECHO = 64  # characters of a client's own words that an answer repeats
+MOST_MISTAKES = 20  # that one answer names
 AWAY_SECONDS = 1  # until a client may ask again that was told that the log is away
 
 
@@ -33,30 +33,16 @@ async def take(limiter: RateLimiter, user: str) -> None:
         raise HTTPException(429, f"more than {limiter.rate:g} requests per second", headers=retry)
 
 
-def bounded(size: int) -> type[APIRoute]:
-    """A class of routes that read at most so many bytes of a body, and answer a longer one with 413."""
+async def invalid(request: Request, error: Exception) -> JSONResponse:
+    """The answer to a request that is not what a route expects: 422, and for each mistake where and what.
 
-    class BoundedRoute(APIRoute):
-        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-            handle = super().get_route_handler()
-
-            async def handle_bounded(request: Request) -> Response:
-                return await handle(Request(request.scope, _bounded(request.receive, size)))
-
-            return handle_bounded
-
-    return BoundedRoute
+    FastAPI's own repeats what it was sent, and fails with 500 where no JSON can carry that: half a character, NaN.
+    """
+    assert isinstance(error, RequestValidationError)
+    detail = [{"loc": [_short(step) for step in found["loc"]], "msg": found["msg"]} for found in error.errors()]
+    return JSONResponse({"detail": detail[:MOST_MISTAKES]}, 422)
 
 
-def _bounded(receive: Receive, size: int) -> Receive:
-    read = 0
-
-    async def receive_bounded() -> Message:
-        nonlocal read
-        message = await receive()
-        read += len(message.get("body", b""))
-        if read > size:
-            raise HTTPException(413, f"the body is over {size} bytes; send less")
-        return message
-
-    return receive_bounded
+def _short(step: str | int) -> str | int:
+    # a field that does not exist has a name of the client's choice
+    return step if isinstance(step, int) else step.encode(errors="replace").decode()[:LONGEST_ECHO]

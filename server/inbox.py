@@ -15,8 +15,9 @@ from typing import Any
 
 from pydantic import JsonValue, TypeAdapter
 from pydantic.dataclasses import dataclass as validated
+from pydantic_core import PydanticSerializationError
 
-from .broker import Broker, History, Position, Record
+from .broker import Broker, History, PayloadError, Position, Record
 from .errors import ServerError
 from .messages import Notification
 
@@ -101,12 +102,16 @@ class Inbox:
         """Store a notification; its position. With a `key` that was used before, that of the first time.
 
         Raises:
-            ValueError: a text that UTF-8 cannot carry, or data that JSON cannot.
-            PayloadError: it is too big.
+            ValueError: kind or text is no text, or data is nothing that JSON has.
+            PayloadError: it is too big, or has half a character.
             UnavailableError: the log did not answer; push again with the same key.
         """
         content = _Content(kind=kind, text=text, id=key or secrets.token_hex(8), data=data)
-        return await self._broker.publish(self.topic, _CONTENT.dump_json(content).decode(), key=key)
+        try:
+            payload = _CONTENT.dump_json(content).decode()
+        except PydanticSerializationError as error:
+            raise PayloadError(f"the data is nothing that JSON can carry ({error}); send whole characters") from None
+        return await self._broker.publish(self.topic, payload, key=key)
 
     async def history(self, after: Position | None = None, *, limit: int) -> History:
         """The notifications after a position, or the newest; see `Broker.history`."""

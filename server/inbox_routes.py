@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query, Requ
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from .bounds import away, bounded, take
+from .bounds import away, take
 from .broker import History, PayloadError, Position, Record, UnavailableError
 from .identity import Door
 from .inbox import Inbox, PositionError, notification_of
@@ -100,11 +100,10 @@ class InboxRoutes:
     def routes(self) -> APIRouter:
         """``POST /users/{user}/notifications``, and for its user ``/notifications``."""
         router = APIRouter(tags=["notifications"])
-        small = APIRouter(route_class=bounded(self._settings.message_bytes))
         pusher, reader = [Depends(self._admit_pusher)], [Depends(self._admit)]
-        small.post("/users/{user}/notifications", status_code=202, dependencies=pusher)(self.push)
-        small.post("/notifications/read", dependencies=reader)(self.acknowledge)
-        router.include_router(small)
+        size = self._settings.message_bytes
+        router.post("/users/{user}/notifications", status_code=202, dependencies=pusher, max_body_size=size)(self.push)
+        router.post("/notifications/read", dependencies=reader, max_body_size=size)(self.acknowledge)
         router.get("/notifications", dependencies=reader)(self.poll)
         streamed = [*reader, Depends(self._open_stream)]
         router.get("/notifications/stream", dependencies=streamed, response_class=EventSourceResponse)(self.stream)
@@ -130,7 +129,7 @@ class InboxRoutes:
                 user, kind=push.kind, text=push.text, data=push.data, key=push.key
             )
         except PayloadError as error:
-            raise HTTPException(413, str(error)) from None
+            raise HTTPException(422, str(error)) from None
         except UnavailableError:
             raise away() from None
         return Pushed(position=position)
