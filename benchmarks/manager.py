@@ -17,11 +17,12 @@ import resource
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from server import ServerProcess, serve_process
-from server.broadcasting import Prepared
+from server.broadcasting import Batch, Prepared
 from server.manager import Manager
 from server.messages import CloseCode
 
@@ -62,7 +63,8 @@ async def measure(target: str, connections: int, *, compression: bool) -> tuple[
     """Connections accepted per second, and KiB that each holds while it idles."""
     request = f"{HEAD}{OFFER if compression else ''}\r\n".encode()
     # the ping would wake every connection in the middle of the measurement
-    with serve_process(target, ws_ping_interval=None, log_level="error", log_config=None) as server:
+    options: dict[str, Any] = {"ws": "server.frames:FanoutProtocol"} if target.endswith("ours") else {}
+    with serve_process(target, ws_ping_interval=None, log_level="error", log_config=None, **options) as server:
         gate = asyncio.Semaphore(AT_ONCE)
         warm = [await handshake(server.port, request, gate) for _ in range(50)]
         before, started = resident(server), time.perf_counter()
@@ -83,6 +85,11 @@ class Sink:
 
     def put(self, message: str | Prepared) -> None:
         """Take a message."""
+
+    def deliver_all(self, batch: Batch) -> None:
+        """Take messages."""
+        for message in batch.messages:
+            self.put(message)
 
     def end(self, code: CloseCode, reason: str) -> None:
         """Take a goodbye."""

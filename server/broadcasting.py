@@ -19,9 +19,10 @@ from .echo import Conversation, cut_reason
 from .frames import EXTENSION, FanoutProtocol
 from .ledger import FanoutStatistics, OutboxStatistics, ledger, statistics
 from .messages import CloseCode
-from .prepared import Prepared
+from .prepared import Batch, Prepared
 
 __all__ = [
+    "Batch",
     "FanoutStatistics",
     "FrameOutbox",
     "Outbox",
@@ -115,6 +116,20 @@ class Outbox:
             self._due = True
             self._wake()
         if len(waiting) > self._cap_messages or size > self._cap_bytes:
+            self._make_room()
+
+    def deliver_all(self, batch: Batch) -> None:
+        """Add many messages at the price of one."""
+        if self._ended or self._places is not None:
+            for message in batch.messages:
+                self.deliver(message)
+            return
+        self._waiting += batch.messages
+        self._size = size = self._size + batch.size
+        if not self._due:
+            self._due = True
+            self._wake()
+        if len(self._waiting) > self._cap_messages or size > self._cap_bytes:
             self._make_room()
 
     def end(self, code: int, reason: str) -> None:
@@ -291,7 +306,7 @@ class FrameOutbox(Outbox):
             self._size = 0
         self._sent += len(waiting)
         self._due = bool(self._waiting)
-        return b"".join([message.frame for message in waiting])
+        return _joined(waiting)
 
     def block(self, *, blocked: bool) -> None:
         """The peer does not keep up: what waits counts; or it does again."""
@@ -342,6 +357,19 @@ def open_outbox(
         _say_once()
         return PortableOutbox(messages=messages, size=size, overflow=overflow)
     return FrameOutbox(offer["connection"], messages=messages, size=size, overflow=overflow, seconds=seconds)
+
+
+_last: tuple[list[Prepared], bytes] = ([], b"")
+
+
+def _joined(messages: list[Prepared]) -> bytes:
+    """Their frames; joined once for all who get the same messages, one after the other."""
+    global _last  # noqa: PLW0603
+    last, frames = _last
+    if messages != last:
+        frames = b"".join([message.frame for message in messages])
+        _last = messages, frames
+    return frames
 
 
 @cache

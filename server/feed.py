@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple, Protocol
 
-from .broadcasting import Prepared
+from .broadcasting import Batch, Prepared
 from .broker import Broker, Position, Record, UnavailableError
 
 __all__ = ["Feed", "Feeds", "Member", "Opening", "Wording"]
@@ -35,6 +35,9 @@ class Member(Protocol):
 
     def deliver(self, message: Prepared) -> None:
         """Take a ready-made message; never waits and never raises, whatever the peer does."""
+
+    def deliver_all(self, batch: Batch) -> None:
+        """Take ready-made messages, in this order; never waits and never raises, whatever the peer does."""
 
     async def drained(self) -> None:
         """Wait until most of what was delivered has left, or the connection is ending."""
@@ -77,6 +80,7 @@ class Feed:
         self._news = asyncio.Event()
         self._position = UNKNOWN
         self._recent: deque[_Kept] = deque(maxlen=recent)  # without a gap, up to `_position`
+        self._due: list[_Kept] = []
         self.observe: Observe | None = None
 
     @property
@@ -114,6 +118,7 @@ class Feed:
         """
         self.leave(member)
         rest = await self._catch_up(member, opening, after, last)
+        self.flush()
         # nothing waits from here on, so no record can come in between
         for kept in rest:
             member.deliver(kept.message)
@@ -121,20 +126,39 @@ class Feed:
 
     def leave(self, member: Member) -> None:
         """Give a member nothing more; harmless for one that is not there."""
-        self._members.pop(member, None)
+        if member in self._members:
+            self.flush()
+            del self._members[member]
 
     # what the broker says
 
     def on_record(self, record: Record) -> None:
-        """Deliver a record to every member."""
+        """Deliver a record to every member, when the loop comes round, with what has come by then."""
         message = self._wording.record(record)
         self._position = record.position
-        self._recent.append(_Kept(record, message))
-        for member in self._members:
-            member.deliver(message)
-        if self.observe is not None:
-            self.observe(max(0.0, time.time() - record.time))
+        kept = _Kept(record, message)
+        self._recent.append(kept)
+        if not self._due:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._due.append(kept)
         self._news.set()
+
+    def flush(self) -> None:
+        """Deliver what is due at once; harmless when nothing is."""
+        if not self._due:
+            return
+        due, self._due = self._due, []
+        if len(due) == 1:
+            for member in self._members:
+                member.deliver(due[0].message)
+        else:
+            batch = Batch(tuple(kept.message for kept in due))
+            for member in self._members:
+                member.deliver_all(batch)
+        if self.observe is not None:
+            now = time.time()
+            for kept in due:
+                self.observe(max(0.0, now - kept.record.time))
 
     def on_signal(self, payload: str) -> None:
         """Deliver what is not stored to every member that it concerns."""
@@ -142,12 +166,14 @@ class Feed:
         if said is None:
             return
         message, but = said
+        self.flush()
         for member in self._members:
             if member.user != but:
                 member.deliver(message)
 
     def on_reset(self, position: Position) -> None:
         """Tell every member that records were lost."""
+        self.flush()
         self._recent.clear()
         self._position = position
         message = self._wording.reset(position)

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from .broadcasting import Prepared
+from .broadcasting import Batch, Prepared
 from .errors import ServerError
 from .messages import CloseCode, Message
 from .room import Room, Schedule
@@ -35,6 +35,9 @@ class Mailbox(Protocol):
     def put(self, message: str | Prepared) -> None:
         """Take a ready-made message; never waits and never raises."""
 
+    def deliver_all(self, batch: Batch) -> None:
+        """Take ready-made messages; never waits and never raises."""
+
     def end(self, code: CloseCode, reason: str) -> None:
         """Have the connection closed; never waits and never raises."""
 
@@ -53,6 +56,10 @@ class Connection:
     def deliver(self, message: str | Prepared) -> None:
         """Put a ready-made message into the outbox; never waits and never raises."""
         self._outbox.put(message)
+
+    def deliver_all(self, batch: Batch) -> None:
+        """Put ready-made messages into the outbox, in this order; never waits and never raises."""
+        self._outbox.deliver_all(batch)
 
     async def drained(self) -> None:
         """Wait until the outbox is empty."""

@@ -19,7 +19,7 @@ from .feed import Feed, Feeds
 from .inbox import Inbox, PositionError, Standing, mark_of, notification_of
 from .messages import Ack, Error, Message, Notification, Read, Reset, Watch
 from .messages import Inbox as InboxMessage
-from .prepared import Prepared
+from .prepared import Batch, Prepared
 
 __all__ = ["Device", "Notifications", "Said", "Watching"]
 
@@ -182,6 +182,11 @@ class Watching:
         if self._standing is not None and isinstance(message, Said) and isinstance(message.message, Notification):
             self._standing = self._standing.grown(message.message.position)
         self._device.deliver(message)
+
+    def deliver_all(self, batch: Batch) -> None:
+        """Pass messages on, and count them."""
+        for message in batch.messages:
+            self.deliver(message)
 
     async def drained(self) -> None:
         """Wait until most of what was delivered has left."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from websockets.frames import Frame, Opcode
 
-__all__ = ["Prepared"]
+__all__ = ["Batch", "Prepared"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +37,15 @@ class Prepared:
         frame = Frame(Opcode.TEXT, self.text.encode()).serialize(mask=False)
         object.__setattr__(self, "frame", frame)
         return frame
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Messages that go to the same receivers together, in this order."""
+
+    messages: tuple[Prepared, ...]
+    size: int = field(init=False)
+    """Bytes of all of them as UTF-8."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", sum(message.size for message in self.messages))

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from server.broadcasting import Prepared
+from server.broadcasting import Batch, Prepared
 from server.broker import History, Limits, Listener, Position, Record, UnavailableError
 from server.broker.local import LocalBroker
 from server.feed import PAGE, Feed, Feeds
@@ -29,6 +29,11 @@ class Reader:
     def deliver(self, message: Prepared) -> None:
         """Take a message."""
         self.heard.append(message.text)
+
+    def deliver_all(self, batch: Batch) -> None:
+        """Take messages."""
+        for message in batch.messages:
+            self.deliver(message)
 
     async def drained(self) -> None:
         """Count the waits, and let a test do something in the middle of one."""
@@ -102,6 +107,7 @@ async def publish(broker: LocalBroker, count: int) -> Position:
     """Publish so many records, and return the position of the last."""
     for _ in range(count):
         position = await broker.publish("topic", "{}")
+    await asyncio.sleep(0)  # the loop comes round
     return position
 
 
@@ -330,8 +336,10 @@ def test_a_feed_behind_the_log_is_waited_for(late: int, monkeypatch: pytest.Monk
         for record in held:
             heard(record)
         await joining
+        await asyncio.sleep(0)
         await broker.publish("topic", "{}")
         heard(held[-1])
+        await asyncio.sleep(0)
         assert reader.offsets == list(range(2, 5 + late))
 
     run(test, before=3)

@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from server.broadcasting import Prepared
+from server.broadcasting import Batch, Prepared
 from server.manager import Connection, FullError, Manager, ManagerStatistics
 from server.messages import ChatMessage, CloseCode
 from tests.server.presence import Clock, Viewer
@@ -39,6 +39,11 @@ class Box:
         news = json.loads(text)
         if news["type"] == "presence":
             self.viewers.setdefault(news["room"], Viewer(self._user)).deliver(text)
+
+    def deliver_all(self, batch: Batch) -> None:
+        """Take messages."""
+        for message in batch.messages:
+            self.put(message)
 
     def end(self, code: CloseCode, reason: str) -> None:
         """Keep the first goodbye."""

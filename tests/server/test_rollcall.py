@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from server.broadcasting import Prepared
+from server.broadcasting import Batch, Prepared
 from server.broker import Position, Record
 from server.broker.local import LocalBroker
 from server.manager import Connection, Manager
@@ -31,6 +31,11 @@ class Box:
     def put(self, message: str | Prepared) -> None:
         """Keep a message."""
         self.viewer.deliver(message)
+
+    def deliver_all(self, batch: Batch) -> None:
+        """Take messages."""
+        for message in batch.messages:
+            self.put(message)
 
     def end(self, code: CloseCode, reason: str) -> None:
         """Nobody ends here."""
