@@ -14,6 +14,7 @@ from starlette.routing import WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from .asyncapi import asyncapi_routes
 from .bounds import invalid
 from .broker import Broker, open_broker
 from .chat import Chat, MayJoin, everybody, topic_of
@@ -95,6 +96,7 @@ def create_app(
     app.include_router(door.routes)
     app.include_router(inbox_routes.routes)
     app.include_router(health_routes(broker))
+    app.include_router(asyncapi_routes())
     if settings.metrics:
         app.include_router(metrics.routes)
     # FastAPI's own route would keep 5 KiB for each connection, for dependencies that this endpoint has none of
