@@ -155,7 +155,7 @@ class Client:
 
     @property
     def loss(self) -> Loss | None:
-        """How the last connection, or the last attempt at one, ended: its code and reason; for a log."""
+        """How the last connection that was open ended: its code and reason, for a log."""
         return self._link.loss
 
     def statistics(self) -> ClientStatistics:
@@ -249,6 +249,7 @@ class Client:
 
     async def _close(self) -> None:
         assert self._owner is not None
+        self._exchange.end(self._error)  # before the goodbye, for which a dead server makes us wait
         self._owner.cancel()
         await asyncio.wait((self._owner,))
 

@@ -98,9 +98,9 @@ class Link:
         try:
             while True:
                 loss, seconds = await self._connection()
-                if seconds is not None and seconds > self._wires.backoff.steady:
-                    attempt = 0
-                self.loss = loss
+                if seconds is not None:
+                    self.loss = loss
+                    attempt = 0 if seconds > self._wires.backoff.steady else attempt
                 self._lost(loss)
                 if loss.is_login and not self._credentials.can_renew(was_good=seconds is not None):
                     raise loss.error(NO_WAY)
