@@ -71,14 +71,15 @@ def _expect_methods(outbox: Outbox) -> None:
         raise NotYet("put is a coroutine; it never waits, so write it with `def`")
 
 
-async def _get(outbox: Outbox, when: str) -> Any:
+async def _get(outbox: Outbox, when: str, expected: object = "") -> Any:
     getting = outbox.get()
     if not inspect.isawaitable(getting):
         raise NotYet(f"get() returned {shown(getting)} at once; it may have to wait, so write it with `async def`")
     try:
         return await asyncio.wait_for(getting, SOON)
     except TimeoutError:
-        raise NotYet(f"{when}, and get() still waits; clear the event only when nothing is left") from None
+        hint = "keep a price for each paper, and clear the event only when none is left"
+        raise NotYet(f"{when}, and get() still waits{expected and f', expected {expected!r}'}; {hint}") from None
 
 
 async def _expect_latest(outbox: Outbox) -> None:
@@ -87,7 +88,8 @@ async def _expect_latest(outbox: Outbox) -> None:
     said = "put " + ", ".join(f"{paper} {price}" for paper, price in PUT)
     got: list[Any] = []
     for expected in LEFT:
-        got.append(await _get(outbox, f"{said}; got {shown(got)} so far"))
+        so_far = f"{said}; got {', '.join(map(shown, got)) or 'nothing'}"
+        got.append(await _get(outbox, so_far, expected))
         if got[-1] != expected:
             hint = _latest_hint(got[-1], expected)
             raise NotYet(f"{said}; got {', '.join(map(shown, got))}, expected {expected!r}; {hint}")

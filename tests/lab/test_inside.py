@@ -1,0 +1,74 @@
+"""A coroutine on the server's loop: its result, its deadline, and what it cost."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from fastapi import FastAPI
+from lab.inside import inside, measured
+from websockets.frames import Frame, Opcode
+
+from server import serve
+
+
+async def _loop() -> asyncio.AbstractEventLoop:
+    return asyncio.get_running_loop()
+
+
+def test_coroutine_runs_on_the_servers_loop() -> None:
+    """It is the loop of the server's thread, and the result comes back."""
+    with serve(FastAPI()) as server:
+        assert inside(server, _loop()) is server._loop
+
+
+def test_error_of_the_coroutine_is_raised_here() -> None:
+    """What it raises is not lost in the other thread."""
+
+    async def fail() -> None:
+        raise KeyError("who")
+
+    with serve(FastAPI()) as server, pytest.raises(KeyError, match="who"):
+        inside(server, fail())
+
+
+def test_coroutine_that_takes_too_long_is_cancelled() -> None:
+    """The error names it, and nothing of it goes on."""
+    ended = []
+
+    async def stuck() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(True)
+
+    with serve(FastAPI()) as server:
+        with pytest.raises(TimeoutError, match=r"stuck was not done within 0\.05 s"):
+            inside(server, stuck(), timeout=0.05)
+        inside(server, asyncio.sleep(0))
+        assert ended == [True]
+
+
+def test_stopped_server_is_told() -> None:
+    """A coroutine for a server that is gone is closed, not forgotten."""
+    server = serve(FastAPI())
+    server.stop()
+    with pytest.raises(RuntimeError, match="the server has stopped"):
+        inside(server, _loop())
+
+
+def test_frames_and_turns_are_counted() -> None:
+    """Whoever never waits leaves nobody a turn, and whoever waits leaves one in each run."""
+
+    async def never_waits(frames: int) -> None:
+        for _ in range(frames):
+            Frame(Opcode.TEXT, b"hi").serialize(mask=False)
+
+    async def waits() -> None:
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    with serve(FastAPI()) as server:
+        busy, patient = measured(server, never_waits, 7), measured(server, waits)
+    assert (busy.frames, busy.turns, patient.frames, patient.turns) == (7, 0, 0, 9)
+    assert busy.seconds > 0
