@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from server import BackgroundServer, serve
 from server.broker import Position
 from server.client import (
+    Client,
     Missed,
     RefusedError,
 )
@@ -17,6 +19,14 @@ from tests.server.counting import until
 from tests.server.people import chat
 from tests.server.recipients import pusher
 from tests.server.scripted import Line, client, position, scripted, texts
+
+
+def push(server: BackgroundServer, *words: str, size: int = 0) -> None:
+    """Push to ana, with so many bytes of data beside each word."""
+    with pusher(server) as shop:
+        for word in words:
+            body = {"kind": "order", "text": word, "data": size * "x"}
+            assert shop.post("/users/ana/notifications", json=body).status_code == 202
 
 
 def test_notifications_reach_every_device_and_are_read_on_all() -> None:
@@ -42,12 +52,6 @@ def test_notifications_reach_every_device_and_are_read_on_all() -> None:
             assert laptop.standing.read == place
             with pytest.raises(RefusedError, match="position: expected"):
                 await phone.ack(Position("made up", 3))
-
-    def push(server: BackgroundServer, *words: str) -> None:
-        with pusher(server) as shop:
-            for word in words:
-                body = {"kind": "order", "text": word}
-                assert shop.post("/users/ana/notifications", json=body).status_code == 202
 
     with chat() as room:
         asyncio.run(talk(room.server))
@@ -103,3 +107,39 @@ def test_a_lost_inbox_is_told_and_watched_again() -> None:
 
     with serve(scripted(script)) as server:
         asyncio.run(talk(server))
+
+
+def test_a_device_that_is_too_slow_is_closed_and_misses_nothing() -> None:
+    """The server lets go of it (4008) while a fast one beside it notices nothing; then it comes back for the rest."""
+    count = 400
+
+    async def talk(server: BackgroundServer) -> None:
+        async with client(server, device="fast") as fast, client(server, device="slow", buffer=4) as slow:
+            everything = asyncio.create_task(texts(fast.inbox(last=1), count))
+            heard: list[str] = []
+            reading = asyncio.create_task(read_late(slow, heard, server))
+            await until(lambda: fast.standing is not None and slow.standing is not None)
+            await asyncio.to_thread(push, server, *map(str, range(count)), size=12_000)
+            assert await everything == [str(number) for number in range(count)]
+            await reading
+            assert heard == await everything
+            assert fast.statistics().connections == 1
+            assert slow.statistics().connections == 2
+
+    async def read_late(slow: Client, heard: list[str], server: BackgroundServer) -> None:
+        async for item in slow.inbox(last=1):
+            assert isinstance(item, Notification)
+            heard.append(item.text)
+            if len(heard) == 1:
+                await until(lambda: server.connections == 1)
+            if len(heard) == count:
+                break
+
+    limits: dict[str, Any] = {
+        "outbox_messages": 32,
+        "send_seconds": 0.2,
+        "push_burst": count,
+        "pushes_per_second": count,
+    }
+    with chat(**limits) as room:
+        asyncio.run(talk(room.server))
