@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
-from server import BackgroundServer
+from server import BackgroundServer, ServerProcess
 from server.tickets import issue_session
 from tests.server.people import KEY, Person
 
@@ -18,7 +18,7 @@ def bearer(name: str, *, scope: str = "", seconds: int = 60, key: str = KEY) -> 
     return {"Authorization": f"Bearer {issue_session(name, key=key, seconds=seconds, scope=scope)}"}
 
 
-def pusher(server: BackgroundServer, **options: Any) -> httpx.Client:
+def pusher(server: BackgroundServer | ServerProcess, **options: Any) -> httpx.Client:
     """A program that may push."""
     return httpx.Client(base_url=server.http(), headers=bearer("shop", scope="push"), trust_env=False, **options)
 
@@ -39,8 +39,10 @@ def written(position: dict[str, Any]) -> str:
 class Device(Person):
     """A device of a user, in no room."""
 
-    def __init__(self, server: BackgroundServer, user: str, *, device: str = "", seconds: int = 60) -> None:
-        super().__init__(server, user, room=None, device=device, seconds=seconds)
+    def __init__(
+        self, server: BackgroundServer | ServerProcess, user: str, *, device: str = "", seconds: int = 60
+    ) -> None:
+        super().__init__(cast(BackgroundServer, server), user, room=None, device=device, seconds=seconds)
         assert self.hear("welcome")["user"] == user
 
     def watch(self, **wish: Any) -> dict[str, Any]:
