@@ -14,15 +14,13 @@ import asyncio
 import secrets
 from dataclasses import dataclass
 from typing import Any, Self
-from urllib.parse import urlsplit
-
-from pydantic import ValidationError
 
 from .broker import Position
 from .credentials import Credentials, Source
 from .exchange import Exchange
+from .heard import made
 from .inbox import Standing
-from .link import Link, State, Wires
+from .link import Link, State, Wires, address_of
 from .messages import Ack, ChatMessage, Join, Notification, Say, Watch
 from .reader import Missed, Reader
 from .refusal import ClientError, ClosedError, LoginError, Loss, RefusedError, UnconfirmedError
@@ -96,9 +94,7 @@ class Client:
         Raises:
             ClientError: the address or the way to log in is none.
         """
-        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
-            raise ClientError(f"{url!r} is no address of a server; write it like 'http://127.0.0.1:8000'")
-        address = url.rstrip("/") + "/"
+        address = address_of(url)
         wires = wires or Wires()
         credentials = Credentials(address, token=token, ticket=ticket, name=name, tls=wires.tls)
         self._exchange = Exchange(lambda message: self._link.send(message), wires.backoff)  # noqa: PLW0108  # made below
@@ -170,7 +166,7 @@ class Client:
         Raises, in its loop:
             RefusedError: the server does not let us into this room, or not back at all.
         """
-        Join.model_validate({"room": room, "after": after, "last": last})
+        made(Join, room=room, after=after, last=last)
         return self._reader(room, after, last)
 
     async def say(self, room: str, text: str, *, key: str | None = None, seconds: float = 30.0) -> Position:
@@ -187,11 +183,7 @@ class Client:
         """
         self._check()
         key = key or secrets.token_urlsafe(12)
-        try:
-            say = Say(room=room, text=text, key=key, id=key)
-        except ValidationError as error:
-            raise RefusedError(f"this cannot be said: {_first(error)}") from None
-        return await self._exchange.say(say, key, seconds)
+        return await self._exchange.say(made(Say, room=room, text=text, key=key, id=key), key, seconds)
 
     # the inbox
 
@@ -203,7 +195,7 @@ class Client:
         Raises, in its loop:
             RefusedError: the server does not let us back.
         """
-        Watch(after=after, last=last)
+        made(Watch, after=after, last=last)
         return self._reader(None, after, last)
 
     @property
@@ -220,7 +212,7 @@ class Client:
         """
         self._check()
         key = secrets.token_urlsafe(12)
-        await self._exchange.acknowledge(Ack(position=position, id=key), key, seconds)
+        await self._exchange.acknowledge(made(Ack, position=position, id=key), key, seconds)
 
     # how it is done
 
@@ -229,7 +221,7 @@ class Client:
             self._check()
             self._exchange.start(reader)
 
-        taken, leave = self._exchange.taken, self._exchange.leave
+        leave, taken = self._exchange.leave, self._exchange.taken
         return Reader(name, after=after, last=last, size=self._buffer, start=start, leave=leave, taken=taken)
 
     def _check(self) -> None:
@@ -256,8 +248,3 @@ class Client:
     def _on_opened(self, text: str) -> None:
         self._exchange.opened(text)
         self._welcomed.set()
-
-
-def _first(error: ValidationError) -> str:
-    detail = error.errors(include_url=False, include_input=False)[0]
-    return f"{'.'.join(map(str, detail['loc']))}: {detail['msg'].lower()}"

@@ -16,7 +16,8 @@ from .refusal import LoginError
 __all__ = ["Credentials", "Source"]
 
 Source = Callable[[], Awaitable[str] | str]
-"""Gets a new token or ticket, with or without ``await``; an OSError means: try again later."""
+"""Gets a new token or ticket, with or without ``await``. What it raises before the first welcome ends the client,
+unless it is an OSError; later it is logged, and tried again."""
 
 LOGIN_DEADLINE = 5.0  # seconds
 NO_WAY = "pass a token that is good, or a function that gets a new one: token=get_token"

@@ -16,7 +16,6 @@ from .messages import (
     CloseCode,
     Error,
     Inbox,
-    Join,
     Joined,
     Leave,
     Message,
@@ -24,7 +23,6 @@ from .messages import (
     Read,
     Reset,
     Say,
-    Watch,
     Welcome,
 )
 from .reader import Missed, Reader
@@ -238,11 +236,7 @@ class Exchange:
         stream.position = position
 
     def _ask(self, stream: Stream[Any]) -> None:
-        last = stream.reader.last if stream.reader is not None and stream.position is None else 0
-        if stream.name is None:
-            self._send(Watch(after=stream.position, last=last, id=stream.ask()))
-        else:
-            self._send(Join(room=stream.name, after=stream.position, last=last, id=stream.ask()))
+        self._send(stream.ask())
 
     def _ask_again(self, stream: Stream[Any], question: str | None) -> None:
         if stream.asked == question is not None:

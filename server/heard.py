@@ -1,16 +1,16 @@
-"""Reading what a server says, be it of this version or a newer one."""
+"""Messages that are read, whatever version the server has, and made, whatever the caller passes."""
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import from_json
 
 from .messages import Message
-from .refusal import ClientError
+from .refusal import ClientError, RefusedError
 
-__all__ = ["kind_of", "read"]
+__all__ = ["kind_of", "made", "read"]
 
 M = TypeVar("M", bound=Message)
 
@@ -34,3 +34,17 @@ def read(model: type[M], text: str) -> M:
         return model.model_validate_json(text, extra="ignore")
     except ValidationError as error:
         raise ClientError(f"{text[:100]!r} is no {model.__name__}; is the server of this version? {error}") from None
+
+
+def made(model: type[M], **fields: Any) -> M:
+    """A message to send.
+
+    Raises:
+        RefusedError: a field is none that any server would take.
+    """
+    try:
+        return model(**fields)
+    except ValidationError as error:
+        detail = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(map(str, detail["loc"]))
+        raise RefusedError(f"this cannot be said: {field}: {detail['msg'].lower()}") from None

@@ -6,13 +6,14 @@ What the page's ``connection.js`` does, for Python.
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
@@ -20,9 +21,11 @@ from websockets.exceptions import ConnectionClosed
 from .backoff import Backoff
 from .credentials import NO_WAY, Credentials
 from .messages import Message
-from .refusal import LOST, Loss
+from .refusal import LOST, ClientError, Loss
 
-__all__ = ["Link", "State", "Wires"]
+__all__ = ["Link", "State", "Wires", "address_of"]
+
+_log = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT = 1.0  # seconds that a goodbye may take
 
@@ -131,7 +134,7 @@ class Link:
                 await websocket.close()
 
     async def _connect(self) -> ClientConnection:
-        headers, query = await self._credentials.show()
+        headers, query = await self._show()
         options: dict[str, Any] = {} if self._wires.tls is None else {"ssl": self._wires.tls}
         return await connect(
             f"{self._address.replace('http', 'ws', 1)}ws?{urlencode(self._query | query)}",
@@ -144,6 +147,18 @@ class Link:
             proxy=self._wires.proxy,
             **options,
         )
+
+    async def _show(self) -> tuple[dict[str, str], dict[str, str]]:
+        """The credentials; once they have been good, whatever goes wrong with getting new ones is a matter of time."""
+        try:
+            return await self._credentials.show()
+        except (*LOST, ClientError):
+            raise
+        except Exception as error:
+            if not self.connections:
+                raise
+            _log.warning("no new token, trying again: %r", error)
+            raise ConnectionError(f"no new token: {error!r}") from error
 
     async def _talk(self, websocket: ClientConnection, welcome: str) -> Loss:
         self.state = State.OPEN
@@ -169,3 +184,15 @@ class Link:
                 await self._filled.wait()
         except ConnectionClosed:
             return  # the reader says how
+
+
+def address_of(url: str) -> str:
+    """The address of a server, with a slash at its end.
+
+    Raises:
+        ClientError: it is none.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise ClientError(f"{url!r} is no address of a server; write it like 'http://127.0.0.1:8000'")
+    return url.rstrip("/") + "/"

@@ -30,6 +30,7 @@ REMEDIES = {
     CloseCode.KICKED_FOR_SPAM: "send less, and wait a while before you connect again",
     CloseCode.FORBIDDEN: "connect as somebody who may, or from where it is allowed",
     CloseCode.REPLACED: "another device took this one's place; give each a device name of its own, or use fewer",
+    CloseCode.TLS_HANDSHAKE: "pass wires=Wires(tls=…) with a context that trusts the server's authority",
     400: "look at the address and the device's name",
     403: "connect as somebody who may, or from where it is allowed",
     404: "look at the address; the server's own address is wanted, without /ws",

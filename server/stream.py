@@ -7,6 +7,7 @@ from enum import Enum, auto
 from typing import Generic, TypeVar
 
 from .broker import Position
+from .messages import Join, Watch
 from .reader import Missed, Reader
 
 __all__ = ["Stream", "Turn"]
@@ -46,10 +47,13 @@ class Stream(Generic[T]):
         """Begin at the position of a reader."""
         self.reader, self.position, self.asked, self.behind = reader, reader.position, None, False
 
-    def ask(self) -> str:
-        """The id of a new question; what comes before its answer is no news."""
+    def ask(self) -> Join | Watch:
+        """A new question for what comes after the position; until its answer, nothing is news."""
         self.asked, self.is_open, self.behind = secrets.token_urlsafe(9), False, False
-        return self.asked
+        last = self.reader.last if self.reader is not None and self.position is None else 0
+        if self.name is None:
+            return Watch(after=self.position, last=last, id=self.asked)
+        return Join(room=self.name, after=self.position, last=last, id=self.asked)
 
     def lose(self) -> None:
         """Take note that the connection is gone."""
