@@ -1,0 +1,205 @@
+"""deploy/nginx.conf: TLS in front of two server processes, with real clients through it.
+
+nginx is not installed by this: where there is none, all of it is skipped.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from lab.engine import Engine
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin
+
+from server.messages import CloseCode
+from server.tickets import issue_session
+
+from .site import DEADLINE, KEY, NAME, Site, nginx, until
+
+pytestmark = [
+    pytest.mark.skipif(nginx() is None, reason="nginx is not installed; on Debian and Ubuntu: apt install nginx-light"),
+    pytest.mark.skipif(Engine.available() is not None, reason=str(Engine.available())),
+]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One for all tests; whoever stops a server starts it again."""
+    with Site(tmp_path_factory.mktemp("site")) as site:
+        yield site
+
+
+def hear(socket: ClientConnection, type: str) -> dict[str, Any]:  # noqa: A002
+    """The next message of this type; others are passed over."""
+    while True:
+        message: dict[str, Any] = json.loads(socket.recv(timeout=DEADLINE))
+        if message["type"] == type:
+            return message
+
+
+def join(socket: ClientConnection, **fields: Any) -> dict[str, Any]:
+    """Come into the lobby."""
+    socket.send(json.dumps({"type": "join", "room": "lobby"} | fields))
+    return hear(socket, "joined")
+
+
+def say(socket: ClientConnection, text: str) -> None:
+    """Say something there."""
+    socket.send(json.dumps({"type": "say", "room": "lobby", "text": text}))
+
+
+def end(socket: ClientConnection) -> tuple[int, str]:
+    """Read until the server closes: the code and the reason."""
+    try:
+        while True:
+            socket.recv(timeout=DEADLINE)
+    except ConnectionClosed as closed:
+        return (closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else (1006, "")
+
+
+def connections(site: Site) -> list[int]:
+    """How many each server holds, by its own /metrics."""
+    found = []
+    for server in site.servers:
+        text = httpx.get(f"http://127.0.0.1:{server.port}/metrics", trust_env=False).text
+        found.append(int(float(text.partition("\nchat_connections ")[2].split()[0])))
+    return found
+
+
+def test_a_page_comes_in_and_talks(site: Site) -> None:
+    """Page, login, ticket and WebSocket behind TLS; the cookie is for https only."""
+    with site.client() as ana:
+        page = ana.get("/")
+        assert "text/html" in page.headers["content-type"]
+        assert page.headers["strict-transport-security"]
+        cookie = ana.post("/login", json={"name": "ana"}).raise_for_status().headers["set-cookie"]
+        assert "Secure" in cookie
+        with site.connect(ana) as socket:
+            assert hear(socket, "welcome")["user"] == "ana"
+
+
+def test_clients_of_both_processes_share_a_room(site: Site) -> None:
+    """The least busy process gets the next client, and what is said at one is heard at both."""
+    with site.client("ana") as ana, site.client("ben") as ben:
+        until(lambda: connections(site) == [0, 0], "earlier clients are gone")
+        with site.connect(ana) as here, site.connect(ben) as there:
+            join(here)
+            join(there)
+            assert connections(site) == [1, 1]
+            say(here, "to everybody")
+            assert hear(there, "message")["text"] == hear(here, "message")["text"] == "to everybody"
+
+
+def test_a_page_of_another_origin_stays_out(site: Site) -> None:
+    """The server knows its own address behind nginx, and the code and the reason come through."""
+    with site.client("ana") as ana:
+        with site.connect(ana, origin="https://evil.example") as socket:
+            assert end(socket) == (CloseCode.FORBIDDEN, "pages of this origin may not connect")
+        assert ana.post("/ticket", headers={"Origin": "https://evil.example"}).status_code == 403
+        assert ana.post("/ticket", headers={"Origin": site.address.replace("https", "http")}).status_code == 403
+
+
+def test_refusals_come_through(site: Site) -> None:
+    """A program reads the status, a page the code."""
+    where = f"wss://{NAME}:{site.port}/ws"
+    with pytest.raises(InvalidStatus) as refused:
+        connect(where, ssl=site.tls, proxy=None)
+    assert refused.value.response.status_code == 401
+    with connect(where, ssl=site.tls, proxy=None, origin=Origin(site.address)) as socket:
+        assert end(socket)[0] == CloseCode.AUTH_REQUIRED
+
+
+def test_what_is_too_big_is_refused(site: Site) -> None:
+    """A body, a header and a message over the limit."""
+    with site.client("ana") as ana:
+        assert ana.post("/login", content=b"x" * 20_000).status_code == 413
+        assert ana.get("/", headers={"X-Long": "x" * 40_000}).status_code == 400
+        with site.connect(ana) as socket:
+            say(socket, "x" * 20_000)
+            assert end(socket)[0] == CloseCode.MESSAGE_TOO_BIG
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/metrics?x=1", "//metrics", "/%6detrics", "/x/../metrics"])
+def test_metrics_are_not_for_everybody(site: Site, path: str) -> None:
+    """Whatever way the path is written; each server itself answers."""
+    assert connections(site)
+    # by hand: a client library would tidy the path up
+    with (
+        socket.create_connection(("127.0.0.1", site.port)) as raw,
+        site.tls.wrap_socket(raw, server_hostname=NAME) as tls,
+    ):
+        tls.sendall(f"GET {path} HTTP/1.1\r\nHost: {NAME}:{site.port}\r\nConnection: close\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: tls.recv(65_536), b""))
+    assert answer.startswith(b"HTTP/1.1 404 ")
+    assert b"chat_connections" not in answer
+
+
+def test_events_are_not_held_back(site: Site) -> None:
+    """A server-sent event is there while its response goes on."""
+    bearer = issue_session("shop", key=KEY, seconds=60, scope="push")
+    with site.client("ana") as ana, ana.stream("GET", "/notifications/stream") as stream:
+        lines = stream.iter_lines()
+        assert "inbox" in next(line for line in lines if line.startswith("event:"))
+        with site.client() as shop:
+            pushed = shop.post(
+                "/users/ana/notifications",
+                json={"kind": "order", "text": "it is on its way"},
+                headers={"Authorization": f"Bearer {bearer}"},
+            )
+        assert pushed.status_code == 202
+        assert "on its way" in next(line for line in lines if "text" in line)
+
+
+def test_the_log_has_the_address_and_no_ticket(site: Site) -> None:
+    """The real address, at nginx and at the server, whatever the client says it was."""
+    transport = httpx.HTTPTransport(local_address="127.0.0.2", verify=site.tls)
+    with site.client(transport=transport) as ana:
+        ana.get("/healthz", headers={"X-Forwarded-For": "203.0.113.7"}).raise_for_status()
+        ana.post("/login", json={"name": "ana"}).raise_for_status()
+        ticket = ana.post("/ticket").json()["ticket"]
+        answer = ana.get("/ws", params={"ticket": ticket})
+        assert answer.status_code == 404
+    until(lambda: '"GET /ws"' in site.log(), "the request is logged")
+    assert "127.0.0.2 [" in site.log()
+    lines = [line for server in site.servers for line in server.lines]
+    assert any(line.startswith("127.0.0.2:") and "/healthz" in line for line in lines)
+    for log in (site.log(), site.log("error"), *lines):
+        assert ticket not in log
+        assert "203.0.113.7" not in log
+
+
+def test_a_foreign_name_gets_nothing(site: Site) -> None:
+    """A name that somebody points to this address is no origin of ours; plain HTTP is sent to https."""
+    with site.client() as client:
+        assert client.get("/", headers={"Host": "evil.example"}).status_code == 421
+    answer = httpx.get(f"http://127.0.0.1:{site.plain_port}/?a=b", headers={"Host": NAME}, trust_env=False)
+    assert (answer.status_code, answer.headers["location"]) == (308, f"https://{NAME}/?a=b")
+
+
+def test_a_process_that_stops_loses_nobody_anything(site: Site) -> None:
+    """Its clients get 1012, come back at once to the other process, and get what was said meanwhile, once."""
+    with site.client("ana") as ana, site.client("ben") as ben:
+        until(lambda: connections(site) == [0, 0], "earlier clients are gone")
+        with site.connect(ana) as first:
+            after = join(first)["position"]
+            number = connections(site).index(1)
+            port = site.servers[number].port
+            with site.connect(ben) as second:
+                join(second)
+                site.servers[number].terminate()
+                assert end(first)[0] == CloseCode.SERVICE_RESTART
+                say(second, "meanwhile")
+                hear(second, "message")
+        with site.connect(ana) as again:
+            again.send(json.dumps({"type": "join", "room": "lobby", "after": after}))
+            say(again, "back again")
+            assert [hear(again, "message")["text"] for _ in range(2)] == ["meanwhile", "back again"]
+        assert site.servers[number].wait() == 0
+        site.servers[number] = site.servers[number].again(port)
+        assert site.servers[number].port == port
