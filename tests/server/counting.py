@@ -45,6 +45,8 @@ class Tally:
     """Notifications that all devices have received, every one of them on each of its user's."""
     connections: int
     """WebSocket connections that all devices have made."""
+    codes: frozenset[int]
+    """How the devices' last connections ended before these."""
     duplicates: int
     """Notifications that came again and were dropped by the client."""
     seconds: float
@@ -106,7 +108,7 @@ class Pushers:
     async def until_more(self) -> None:
         """Wait until one more is accepted: the server works."""
         before = self.count
-        await until(lambda: self.count > before, 10)
+        await until(lambda: self.count > before)
 
     async def push_to(self, http: httpx.AsyncClient, user: str, number: int) -> None:
         """Push to one user, one notification after the other."""
@@ -159,15 +161,16 @@ async def counted(
         with suppress(TimeoutError):
             await until(lambda: all(_arrived(device, pushers.accepted[device.user]) for device in devices), ARRIVAL)
         seconds = time.monotonic() - began
-        clients = [device.client.statistics() for device in devices if device.client is not None]
+        clients = [device.client for device in devices if device.client is not None]
     for device in devices:
         _prove(device, pushers.accepted[device.user])
     return Tally(
         accepted=pushers.count,
         attempts=pushers.attempts,
         received=sum(len(device.heard) for device in devices),
-        connections=sum(client.connections for client in clients),
-        duplicates=sum(client.duplicates for client in clients),
+        connections=sum(client.statistics().connections for client in clients),
+        codes=frozenset(client.loss.code for client in clients if client.loss is not None),
+        duplicates=sum(client.statistics().duplicates for client in clients),
         seconds=seconds,
     )
 
@@ -193,7 +196,7 @@ def _prove(device: Device, accepted: Mapping[int, str]) -> None:
     assert heard == sorted(accepted.items()), f"{who} got {len(heard)} of {len(accepted)}, twice or out of order"
 
 
-async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     """Look every few milliseconds whether a condition holds, until it does.
 
     Raises:

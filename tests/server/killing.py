@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 
+from lab.engine import Engine
 from lab.tap import Tap
 
 from server import ServerProcess, serve_process
 from server.settings import Settings
 from tests.server.counting import Pushers, Tally, counted, devices_of
 
-__all__ = ["count_with_cuts", "count_with_kills", "count_with_rolling_restarts"]
+__all__ = ["count_with_cuts", "count_with_engine_kills", "count_with_kills", "count_with_rolling_restarts"]
 
 LONGEST = 0.3  # seconds that a server, or a cable, is left alone at most after it was seen to work
 APP = "tests.server.child:app"
@@ -35,7 +36,8 @@ async def count_with_kills(kills: int, *, seed: int, users: int = 2) -> Tally:
 async def count_with_rolling_restarts(rounds: int, *, seed: int, users: int = 2) -> Tally:
     """Restart two servers over one log one after the other, each with SIGTERM: it drains and says 1012."""
     dice = random.Random(seed)
-    with await _serve() as one, await _serve() as other:
+    one, other = await asyncio.gather(_serve(), _serve())
+    with one, other:
         devices = devices_of(users, one.http())
         for device in devices[::2]:
             device.url = other.http()
@@ -49,6 +51,21 @@ async def count_with_rolling_restarts(rounds: int, *, seed: int, users: int = 2)
             await pushers.until_more()
 
         return await counted(devices, trouble, [one.http(), other.http()])
+
+
+async def count_with_engine_kills(engine: Engine, kills: int, *, seed: int, users: int = 2) -> Tally:
+    """Kill the engine under a server with ``kill -9`` so many times; it keeps every write that it has said yes to."""
+    dice = random.Random(seed)
+    with await _serve() as server:
+
+        async def trouble(pushers: Pushers) -> None:
+            for _ in range(kills):
+                await _random_moment(pushers, dice)
+                await asyncio.to_thread(engine.kill)
+                await asyncio.to_thread(engine.restart)
+            await pushers.until_more()
+
+        return await counted(devices_of(users, server.http()), trouble, [server.http()])
 
 
 async def count_with_cuts(cuts: int, *, seed: int, users: int = 2) -> Tally:

@@ -1,6 +1,7 @@
 """Nothing that was accepted is lost, counted for as long as you like: ``python tests/soak/kill.py 100``.
 
-Kills a server so many times, then cuts a cable half as often, then restarts two servers in turn a quarter as often.
+Kills a server so many times, cuts a cable half as often, restarts two servers in turn a quarter as often, and kills
+the engine below a server as often again.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ os.chdir(ROOT)
 from lab.engine import Engine  # noqa: E402
 
 from tests.server.counting import ENVIRONMENT, Tally  # noqa: E402
-from tests.server.killing import count_with_cuts, count_with_kills, count_with_rolling_restarts  # noqa: E402
+from tests.server.killing import count_with_cuts, count_with_engine_kills, count_with_kills, count_with_rolling_restarts  # noqa: E402
 
 
 def main() -> None:
@@ -39,12 +40,16 @@ def main() -> None:
         os.environ["CHAT_BROKER"] = f"sqlite:{folder}/cut.sqlite"
         report(wish.kills // 2, "cuts of the cable", count_with_cuts(wish.kills // 2, **options))
     if (reason := Engine.available()) is not None:
-        print(f"no rolling restarts: {reason}")
+        print(f"nothing over an engine: {reason}")
         return
     rounds = max(1, wish.kills // 8)
     with Engine() as engine:
         os.environ["CHAT_BROKER"] = f"{engine.url}?prefix={engine.prefix}"
         report(2 * rounds, "rolling restarts (SIGTERM)", count_with_rolling_restarts(rounds, **options))
+    os.environ.pop("VALKEY_URL", None)  # an engine of yours is never killed
+    with tempfile.TemporaryDirectory() as folder, Engine(data=folder) as engine:
+        os.environ["CHAT_BROKER"] = engine.url
+        report(wish.kills, "kills of the engine", count_with_engine_kills(engine, wish.kills, **options))
 
 
 def report(times: int, what: str, counting: Coroutine[Any, Any, Tally]) -> None:
