@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple, Protocol
 
-from .broadcasting import Batch, Prepared
+from .audience import Audience, Receiver
 from .broker import Broker, Position, Record, UnavailableError
+from .prepared import Prepared
 
 __all__ = ["Feed", "Feeds", "Member", "Opening", "Wording"]
 
@@ -26,18 +27,12 @@ UNKNOWN = Position("", 0)
 LAG = 5.0  # seconds that a feed may hear of a record later than a reader of the log
 
 
-class Member(Protocol):
+class Member(Receiver, Protocol):
     """A connection as a feed sees it."""
 
     @property
     def user(self) -> str:
         """Whose connection it is."""
-
-    def deliver(self, message: Prepared) -> None:
-        """Take a ready-made message; never waits and never raises, whatever the peer does."""
-
-    def deliver_all(self, batch: Batch) -> None:
-        """Take ready-made messages, in this order; never waits and never raises, whatever the peer does."""
 
     async def drained(self) -> None:
         """Wait until most of what was delivered has left, or the connection is ending."""
@@ -76,11 +71,10 @@ class Feed:
         self.topic = topic
         self._broker = broker
         self._wording = wording
-        self._members: dict[Member, None] = {}
+        self._members: Audience[Member] = Audience()
         self._news = asyncio.Event()
         self._position = UNKNOWN
         self._recent: deque[_Kept] = deque(maxlen=recent)  # without a gap, up to `_position`
-        self._due: list[_Kept] = []
         self.observe: Observe | None = None
 
     @property
@@ -118,17 +112,14 @@ class Feed:
         """
         self.leave(member)
         rest = await self._catch_up(member, opening, after, last)
-        self.flush()
         # nothing waits from here on, so no record can come in between
         for kept in rest:
             member.deliver(kept.message)
-        self._members[member] = None
+        self._members.add(member)
 
     def leave(self, member: Member) -> None:
         """Give a member nothing more; harmless for one that is not there."""
-        if member in self._members:
-            self.flush()
-            del self._members[member]
+        self._members.discard(member)
 
     # what the broker says
 
@@ -136,29 +127,11 @@ class Feed:
         """Deliver a record to every member, when the loop comes round, with what has come by then."""
         message = self._wording.record(record)
         self._position = record.position
-        kept = _Kept(record, message)
-        self._recent.append(kept)
-        if not self._due:
-            asyncio.get_running_loop().call_soon(self.flush)
-        self._due.append(kept)
-        self._news.set()
-
-    def flush(self) -> None:
-        """Deliver what is due at once; harmless when nothing is."""
-        if not self._due:
-            return
-        due, self._due = self._due, []
-        if len(due) == 1:
-            for member in self._members:
-                member.deliver(due[0].message)
-        else:
-            batch = Batch(tuple(kept.message for kept in due))
-            for member in self._members:
-                member.deliver_all(batch)
+        self._recent.append(_Kept(record, message))
+        self._members.send(message)
         if self.observe is not None:
-            now = time.time()
-            for kept in due:
-                self.observe(max(0.0, now - kept.record.time))
+            self.observe(max(0.0, time.time() - record.time))
+        self._news.set()
 
     def on_signal(self, payload: str) -> None:
         """Deliver what is not stored to every member that it concerns."""
@@ -166,19 +139,16 @@ class Feed:
         if said is None:
             return
         message, but = said
-        self.flush()
+        self._members.flush()
         for member in self._members:
             if member.user != but:
                 member.deliver(message)
 
     def on_reset(self, position: Position) -> None:
         """Tell every member that records were lost."""
-        self.flush()
         self._recent.clear()
         self._position = position
-        message = self._wording.reset(position)
-        for member in self._members:
-            member.deliver(message)
+        self._members.send(self._wording.reset(position))
         self._news.set()
 
     async def _catch_up(self, member: Member, opening: Opening, after: Position | None, last: int) -> list[_Kept]:

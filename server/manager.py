@@ -8,7 +8,6 @@ message there.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -29,8 +28,8 @@ class FullError(ServerError):
 class Mailbox(Protocol):
     """Where a connection's messages go, such as an `Outbox`."""
 
-    def __len__(self) -> int:
-        """How many messages wait."""
+    async def drained(self) -> None:
+        """Wait until nothing waits, or the connection is over."""
 
     def put(self, message: str | Prepared) -> None:
         """Take a ready-made message; never waits and never raises."""
@@ -62,10 +61,8 @@ class Connection:
         self._outbox.deliver_all(batch)
 
     async def drained(self) -> None:
-        """Wait until the outbox is empty."""
-        await asyncio.sleep(0)
-        while len(self._outbox):
-            await asyncio.sleep(0.01)
+        """Wait until the outbox is empty, or the connection is over."""
+        await self._outbox.drained()
 
     def send(self, message: Message) -> None:
         """Put a message into the outbox; never waits and never raises."""

@@ -9,12 +9,12 @@ from fastapi import FastAPI, WebSocket
 from pydantic import Field
 
 from benchmarks.servers.child import serve_asgi
-from server.broadcasting import Outbox, Prepared, fan_out, open_outbox
+from server.broadcasting import Audience, Outbox, Prepared, open_outbox
 from server.echo import Conversation, converse
 from server.messages import Message
 
 app = FastAPI()
-outboxes: dict[Outbox, None] = {}
+audience: Audience[Outbox] = Audience()
 
 
 class Say(Message):
@@ -27,18 +27,18 @@ class Say(Message):
 
 async def hear(talk: Conversation, message: Say) -> None:
     """Send what came to everybody."""
-    fan_out(outboxes, Prepared(message.encode()))
+    audience.send(Prepared(message.encode()))
 
 
 @app.websocket("/ws")
 async def chat(websocket: WebSocket) -> None:
     """Hold the connection, with its outbox, as long as its conversation lasts."""
     outbox = open_outbox(websocket)
-    outboxes[outbox] = None
+    audience.add(outbox)
     try:
         await converse(websocket, hear, model=Say, writer=outbox.writer)
     finally:
-        del outboxes[outbox]
+        audience.discard(outbox)
 
 
 if __name__ == "__main__":

@@ -29,8 +29,8 @@ class Box:
         self.viewers: dict[str, Viewer] = {}
         self._user = user
 
-    def __len__(self) -> int:
-        return 0
+    async def drained(self) -> None:
+        """Nothing ever waits."""
 
     def put(self, message: str | Prepared) -> None:
         """Keep a message."""

@@ -25,8 +25,8 @@ class Box:
     def __init__(self, user: str) -> None:
         self.viewer = Viewer(user)
 
-    def __len__(self) -> int:
-        return 0
+    async def drained(self) -> None:
+        """Nothing ever waits."""
 
     def put(self, message: str | Prepared) -> None:
         """Keep a message."""

@@ -1,0 +1,88 @@
+"""Many messages at the price of one, and the wait until all have left: the same for every outbox and policy."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from server.broadcasting import Batch, FrameOutbox, Overflow, Prepared
+
+DEADLINE = 5  # seconds
+
+
+class Link:
+    """A connection that takes nothing by itself."""
+
+    def __init__(self) -> None:
+        self.goodbye: tuple[int, str] | None = None
+
+    def attach(self, source: object, *, seconds: float) -> None:
+        """Be the connection of an outbox."""
+
+    def flush_soon(self) -> None:
+        """Something waits."""
+
+    def finish(self, code: int, reason: str) -> None:
+        """Keep the goodbye."""
+        self.goodbye = code, reason
+
+
+def made(**options: Any) -> tuple[FrameOutbox, Link]:
+    """An outbox and its connection."""
+    link = Link()
+    return FrameOutbox(link, **options), link  # type: ignore[arg-type]  # as much of a connection as it needs
+
+
+prepared = st.builds(Prepared, st.text(max_size=8), st.sampled_from([None, "a", "b"]))
+
+
+@pytest.mark.parametrize("overflow", Overflow)
+@settings(deadline=None)
+@given(batches=st.lists(st.lists(prepared, min_size=1, max_size=30), max_size=5))
+def test_a_batch_is_its_messages(overflow: Overflow, batches: list[list[Prepared]]) -> None:
+    """Delivered together or one after the other, what waits is the same, and so is the end of a slow peer."""
+    (together, link), (single, other) = (made(messages=3, size=20, overflow=overflow) for _ in range(2))
+    for messages in batches:
+        together.deliver_all(Batch(tuple(messages)))
+        for message in messages:
+            single.deliver(message)
+    assert (link.goodbye is None) == (other.goodbye is None)
+    if link.goodbye is None:
+        assert together.take_frames(1 << 20) == single.take_frames(1 << 20)
+
+
+def test_frames_that_were_joined_for_another_are_not_mixed_up() -> None:
+    """Each gets its own, whatever the one before got."""
+    first, second, third = (made()[0] for _ in range(3))
+    common = Batch((Prepared("one"), Prepared("two")))
+    for outbox in (first, second, third):
+        outbox.deliver_all(common)
+    second.put("three")
+    frames = [outbox.take_frames(1 << 16) for outbox in (first, second, third)]
+    assert frames == [b"\x81\x03one\x81\x03two", b"\x81\x03one\x81\x03two\x81\x05three", b"\x81\x03one\x81\x03two"]
+
+
+@pytest.mark.parametrize("way_out", ["taken", "ended", "lost"])
+def test_whoever_waits_until_nothing_waits_is_woken(way_out: str) -> None:
+    """When all has been taken, and when the connection is over; several at once, and one of them cancelled."""
+
+    async def main() -> None:
+        outbox, _ = made()
+        await outbox.drained()
+        outbox.put("one")
+        tasks = [asyncio.create_task(outbox.drained()) for _ in range(3)]
+        await asyncio.sleep(0)
+        tasks[0].cancel()
+        await asyncio.sleep(0)
+        assert not tasks[1].done()
+        {"taken": lambda: outbox.take_frames(1 << 16), "ended": lambda: outbox.end(1000, ""), "lost": outbox.lost}[
+            way_out
+        ]()
+        async with asyncio.timeout(DEADLINE):
+            await asyncio.gather(*tasks[1:])
+
+    asyncio.run(main())
