@@ -1,6 +1,8 @@
 // The page: what the user does goes to the connection, what the connection says goes to the rooms and the view.
 
+import { announce, showInbox } from "./bell.js";
 import { Connection, backoff } from "./connection.js";
+import { Inbox } from "./inbox.js";
 import { Room, roomName } from "./rooms.js";
 import { deviceId, keepName, keepRooms, keptName, keptRooms, randomId } from "./store.js";
 import * as view from "./view.js";
@@ -13,6 +15,7 @@ const TYPING_EVERY = 3_000; // milliseconds between two "I am typing"
 const connection = new Connection(deviceId());
 const rooms = new Map(); // name: Room
 const asked = new Map(); // id: {entry, room} that was asked for with it, until the answer comes
+let inbox = new Inbox();
 let current = null;
 let me = "";
 let typedAt = 0;
@@ -41,7 +44,26 @@ const hear = {
     room.position = position;
     sayAgain(room);
   },
+  inbox(message) {
+    asked.delete(message.id);
+    inbox.opened(message);
+    showInbox(inbox);
+  },
+  notification(message) {
+    inbox.add(message);
+    showInbox(inbox);
+    if (inbox.isUnread(message)) announce(message.text);
+  },
+  read(message) {
+    inbox.marked(message);
+    showInbox(inbox);
+  },
   reset({ room: name, position }) {
+    if (!name) {
+      inbox = new Inbox();
+      watch();
+      return;
+    }
     const room = rooms.get(name);
     if (!room) return;
     note(room, "The server has lost some messages.");
@@ -76,6 +98,8 @@ const hear = {
     if (question?.entry) {
       Object.assign(question.entry, { state: "failed", reason });
       view.showEntryState(question.entry);
+    } else if (question?.inbox) {
+      setTimeout(() => question.inbox === inbox && watch(), backoff(2));
     } else if (question && field === "room") {
       note(question.room, `You cannot come in (${reason}).`);
     } else if (question) {
@@ -92,6 +116,7 @@ connection.addEventListener("state", ({ detail }) => {
     loggedIn = false;
     view.showChat();
     for (const room of rooms.values()) join(room);
+    watch();
     return;
   }
   for (const [id, { entry }] of asked) {
@@ -126,6 +151,10 @@ function join(room) {
   ask({ room }, { type: "join", room: room.name, ...from });
 }
 
+function watch() {
+  ask({ inbox }, inbox.wish);
+}
+
 // What may or may not have reached the server before the connection was lost: its key makes sure that it is said once.
 function sayAgain(room) {
   for (const [id, question] of asked) {
@@ -140,6 +169,7 @@ function tell(id, { room, entry }) {
 
 function forget() {
   asked.clear();
+  inbox = new Inbox();
   for (const room of rooms.values()) Object.assign(room, new Room(room.name));
 }
 
@@ -226,6 +256,7 @@ $("rooms").addEventListener("click", (event) => {
 $("leave").addEventListener("click", () => leave(current));
 $("banner-button").addEventListener("click", () => connection.connect());
 $("newest").addEventListener("click", view.toNewest);
+$("read-all").addEventListener("click", () => connection.send({ type: "ack", position: inbox.newest }));
 
 function showPanel(open) {
   $("chat").classList.toggle("with-people", open);
@@ -263,6 +294,8 @@ $("log-out").addEventListener("click", async () => {
   connection.close();
   await fetch("login", { method: "DELETE" }).catch(() => null);
   asked.clear();
+  inbox = new Inbox();
+  showInbox(inbox);
   rooms.clear();
   keepRooms([]);
   enter(FIRST_ROOM);
