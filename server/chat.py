@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -42,6 +43,8 @@ from .settings import Settings
 from .tickets import Session
 
 __all__ = ["Chat", "MayJoin", "RoomWording", "everybody", "expiring", "topic_of"]
+
+_log = logging.getLogger(__name__)
 
 MayJoin = Callable[[str, str], Awaitable[bool] | bool]
 """Takes a user and the name of a room, and says whether that user may come in."""
@@ -168,8 +171,9 @@ class Chat:
                 field = "room" if expected != UNAVAILABLE else None
                 connection.send(Error(field=field, expected=expected, id=message.id))
 
+        started = time.monotonic()
         try:
-            await converse(
+            ended = await converse(
                 metered,
                 hear,
                 model=ChatIn,
@@ -177,6 +181,8 @@ class Chat:
                 idle_timeout=self._settings.idle_seconds,
                 send_timeout=self._settings.send_seconds,
             )
+            about = {"user": connection.user, "code": int(ended.code), "seconds": round(time.monotonic() - started, 3)}
+            _log.info("connection ended", extra=about)
         finally:
             for feed in feeds.values():
                 feed.leave(connection)

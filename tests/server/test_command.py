@@ -173,6 +173,8 @@ def test_the_log_has_neither_tickets_nor_messages() -> None:
         _, log = process.communicate(timeout=DEADLINE)
         events = [json.loads(line) for line in log.splitlines()]
         assert any("/ws?…" in event["message"] for event in events)
+        [ended] = [event for event in events if event["message"] == "connection ended"]
+        assert (ended["user"], ended["code"]) == ("ana", 1000)
         assert where.partition("ticket=")[2] not in log
         assert "private" not in log
 
