@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from lab.tap import Tap
 
 from server import BackgroundServer, serve
-from server.broker import Position
-from server.client import (
-    ClosedError,
-    Missed,
-)
+from server.client import Client, ClosedError, State
 from server.messages import ChatMessage
+from server.tickets import issue_session
 from tests.server.counting import until
-from tests.server.people import Person, chat
-from tests.server.scripted import PLENTY, Line, client, position, scripted, texts
+from tests.server.people import DEADLINE, KEY, Person, chat
+from tests.server.scripted import PLENTY, QUICK, Line, client, position, scripted, texts
 
 
 def test_a_loop_goes_on_where_it_was_left() -> None:
@@ -85,82 +84,6 @@ def test_a_log_that_was_lost_is_told() -> None:
         asyncio.run(talk(room))
 
 
-def test_messages_that_are_kept_no_longer_are_told() -> None:
-    """With the positions on both sides of the hole."""
-
-    async def script(line: Line) -> None:
-        await line.welcome()
-        join = await line.hear("join")
-        assert join["after"] == position(1)
-        await line.say(type="joined", room="lobby", position=position(3), complete=False, id=join["id"])
-        again = await line.hear("join")
-        assert again["after"] == position(3)
-        await line.say(type="joined", room="lobby", position=position(3), id=again["id"])
-        await line.say(type="message", room="lobby", user="ben", text="4", position=position(4))
-        await line.until_left()
-
-    async def talk(server: BackgroundServer) -> None:
-        async with client(server) as ana:
-            reader = ana.room("lobby", after=Position("e", 1))
-            async for item in reader:
-                assert item == Missed("lobby", Position("e", 1), Position("e", 3))
-                assert reader.position == Position("e", 3)
-                break
-            assert await texts(reader, 1) == ["4"]
-
-    with serve(scripted(script)) as server:
-        asyncio.run(talk(server))
-
-
-def test_a_gap_is_asked_for_and_a_duplicate_dropped() -> None:
-    """Whatever a server does, the loop sees each message once and in order."""
-
-    async def message(line: Line, offset: int) -> None:
-        await line.say(type="message", room="lobby", user="ben", text=str(offset), position=position(offset))
-
-    async def script(line: Line) -> None:
-        await line.welcome()
-        join = await line.hear("join")
-        await line.say(type="joined", room="lobby", position=position(0), id=join["id"])
-        for offset in (1, 2, 2, 1, 4, 5):
-            await message(line, offset)
-        again = await line.hear("join")
-        assert again["after"] == position(2)
-        await message(line, 6)  # not yet an answer
-        await line.say(type="joined", room="lobby", position=position(2), id=again["id"])
-        for offset in (3, 4, 5, 6):
-            await message(line, offset)
-        await line.until_left()
-
-    async def talk(server: BackgroundServer) -> None:
-        async with client(server) as ana:
-            assert await texts(ana.room("lobby"), 6) == ["1", "2", "3", "4", "5", "6"]
-            assert (ana.statistics().gaps, ana.statistics().duplicates) == (1, 2)
-
-    with serve(scripted(script)) as server:
-        asyncio.run(talk(server))
-
-
-def test_a_newer_server_may_say_more() -> None:
-    """Kinds and fields that are unknown are passed over."""
-
-    async def script(line: Line) -> None:
-        await line.welcome()
-        join = await line.hear("join")
-        await line.say(type="sparkles", room="lobby")
-        await line.websocket.send_text("no JSON")
-        await line.say(type="joined", room="lobby", position=position(0), id=join["id"], mood="good")
-        await line.say(type="message", room="lobby", user="ben", text="hi", position=position(1), color="red")
-        await line.until_left()
-
-    async def talk(server: BackgroundServer) -> None:
-        async with client(server) as ana:
-            assert await texts(ana.room("lobby"), 1) == ["hi"]
-
-    with serve(scripted(script)) as server:
-        asyncio.run(talk(server))
-
-
 def test_a_loop_that_does_not_take_stops_the_reading() -> None:
     """The server has to wait for a client whose loop is busy; then everything comes, in order."""
     sent = 0
@@ -216,3 +139,23 @@ def test_a_room_is_read_in_one_place() -> None:
 
     with chat() as room:
         asyncio.run(talk(room.server))
+
+
+def test_a_cable_that_is_dead_is_noticed() -> None:
+    """Nobody says that it is cut; a ping that is not answered does, and the client makes a new connection."""
+
+    async def talk(server: BackgroundServer, tap: Tap) -> None:
+        wires = replace(QUICK, ping_seconds=0.1)
+        token = issue_session("ana", key=KEY, seconds=60)
+        async with asyncio.timeout(DEADLINE), Client(tap.http("/"), token=token, wires=wires) as ana:
+            reading = asyncio.create_task(texts(ana.room("lobby", last=2), 2))
+            await ana.say("lobby", "before")
+            tap.cut()
+            await until(lambda: ana.state is not State.OPEN)
+            async with client(server, "ben") as ben:
+                await ben.say("lobby", "meanwhile")
+            tap.mend()
+            assert await reading == ["before", "meanwhile"]
+
+    with chat() as room, Tap(room.server) as tap:
+        asyncio.run(talk(room.server, tap))
