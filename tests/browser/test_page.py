@@ -280,10 +280,10 @@ def test_a_page_that_was_replaced_does_not_come_back_by_itself(visit: Visit) -> 
 
 def test_a_page_that_sent_too_much_does_not_come_back_by_itself(visit: Visit) -> None:
     """It says why, and waits for the user; what was not answered is marked."""
-    with chat(message_burst=4, messages_per_second=0.001) as server:
+    with chat(message_burst=5, messages_per_second=0.001) as server:
         ana = visit(server, "Ana")
         ana.page.clock.install()
-        ana.say("one")  # a join, a typing, this, and another typing are four
+        ana.say("one")  # a join, a watch, a typing, this, and another typing are five
         ana.hears("one")
         ana.say("two")
         ana.until("offline")
