@@ -86,7 +86,9 @@ def stragglers(ways: Ways, text: str, *, size: int = 50) -> dict[str, int]:
 
 def chart(lines: Mapping[str, Sequence[float]], sizes: Sequence[int], what: str) -> None:
     """Draw what was measured against the number of clients; more than one line, on logarithmic scales."""
-    _, axis = plt.subplots(figsize=(7, 2.4 if len(lines) == 1 else 3.6), layout="constrained")
+    size = (7, 2.4 if len(lines) == 1 else 3.6)
+    # a picture of 64 KiB or more would make the kernel's sockets start a thread
+    _, axis = plt.subplots(figsize=size, dpi=75, layout="constrained")
     for name, values in lines.items():
         axis.plot(sizes, values, marker="o", label=name)
     axis.set(xlabel="clients", ylabel=what)
