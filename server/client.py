@@ -234,7 +234,7 @@ class Client:
         try:
             await self._link.run()
         except Exception as error:  # whoever uses the client gets it
-            self._error = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
+            self._error = error
         finally:
             self._exchange.end(self._error)
             self._welcomed.set()

@@ -95,7 +95,7 @@ class Link:
         """Keep the connection, until this is cancelled.
 
         Raises:
-            RefusedError: the server does not want us back.
+            ClientError: the server does not want us back, or says what cannot be read.
         """
         attempt = 0
         try:
@@ -112,6 +112,11 @@ class Link:
                 self.state = State.WAITING
                 await asyncio.sleep(self._wires.backoff.delay(attempt, busy=loss.is_busy))
                 attempt += 1
+        except Exception as error:
+            cause = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
+            if not isinstance(cause, ClientError):  # a mistake of somebody's, and perhaps nobody asks the client again
+                _log.error("the client of %s ends", self._address, exc_info=cause)
+            raise cause from cause.__cause__
         finally:
             self.state = State.STOPPED
 
@@ -120,7 +125,6 @@ class Link:
         self.state = State.CONNECTING
         clock = asyncio.get_running_loop().time
         websocket: ClientConnection | None = None
-        opened: float | None = None
         try:
             async with asyncio.timeout(self._wires.patience):
                 websocket = await self._connect()

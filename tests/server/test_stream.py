@@ -9,7 +9,7 @@ import pytest
 
 from server import BackgroundServer, serve
 from server.broker import Position
-from server.client import Missed
+from server.client import ClientError, Missed
 from tests.server.scripted import Line, client, position, scripted, texts
 
 
@@ -121,6 +121,24 @@ def test_a_careless_server_is_read_like_any_other(seed: int) -> None:
         async with client(server, buffer=8) as ana:
             heard = await texts(ana.room("lobby", after=Position("e", 0)), count)
             assert heard == [str(number) for number in range(1, count + 1)]
+
+    with serve(scripted(script)) as server:
+        asyncio.run(talk(server))
+
+
+def test_a_message_that_cannot_be_read_ends_the_client() -> None:
+    """With the beginning of it: that server is of another version, or none of ours."""
+
+    async def script(line: Line) -> None:
+        await line.welcome()
+        join = await line.hear("join")
+        await line.say(type="joined", room="lobby", id=join["id"])
+        await line.until_left()
+
+    async def talk(server: BackgroundServer) -> None:
+        async with client(server) as ana:
+            with pytest.raises(ClientError, match="is no Joined"):
+                await texts(ana.room("lobby"), 1)
 
     with serve(scripted(script)) as server:
         asyncio.run(talk(server))
