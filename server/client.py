@@ -206,7 +206,7 @@ class Client:
     async def ack(self, position: Position, *, seconds: float = 30.0) -> None:
         """Say that everything up to a position is read, on all of the user's devices; it never goes back.
 
-        Returns when the server has stored it. Once for many notifications is enough, and the server counts messages.
+        Returns when the server has stored it. Once for many notifications is enough: see `Wires.per_second`.
 
         Raises: as `say`.
         """

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any, Literal
 from urllib.parse import urlencode, urlsplit
 
+from aiolimiter import AsyncLimiter
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -53,6 +54,11 @@ class Wires:
     """Seconds that a token, a handshake and the server's welcome may take together."""
     ping_seconds: float = 20.0
     """Seconds between two pings, and until one that is not answered ends the connection."""
+    per_second: float = 5.0
+    """Messages per second that it sends for long; more wait here. A server closes who sends more than it allows (4002):
+    by default 5, and 50 at once, of all devices of a user together."""
+    burst: int = 40
+    """Messages that it sends at once, before `per_second` counts."""
     proxy: str | Literal[True] | None = True
     """The address of a proxy, True for the system's own, None for none."""
     tls: ssl.SSLContext | None = None
@@ -81,6 +87,7 @@ class Link:
         self._opened, self._heard, self._lost = opened, heard, lost
         self._outgoing: deque[str] = deque()
         self._filled = asyncio.Event()
+        self._pace = AsyncLimiter(wires.burst, wires.burst / wires.per_second)
         self.state = State.CONNECTING
         self.connections = 0
         self.loss: Loss | None = None
@@ -183,6 +190,7 @@ class Link:
         try:
             while True:
                 while self._outgoing:
+                    await self._pace.acquire()
                     await websocket.send(self._outgoing.popleft())
                 self._filled.clear()
                 await self._filled.wait()

@@ -21,8 +21,10 @@ from tests.server.people import DEADLINE, KEY
 
 __all__ = ["PLENTY", "QUICK", "Line", "Script", "client", "closes", "position", "refuses", "scripted", "stays", "texts"]
 
-QUICK = Wires(proxy=None, patience=DEADLINE, backoff=Backoff(base=0.02, busy=0.03, longest=0.1))
-"""Comes back at once."""
+QUICK = Wires(
+    proxy=None, per_second=10_000, burst=10_000, patience=DEADLINE, backoff=Backoff(base=0.02, busy=0.03, longest=0.1)
+)
+"""Comes back at once, and says as much as it likes."""
 
 PLENTY: dict[str, Any] = {"messages_per_second": 10_000, "message_burst": 10_000}
 """Limits that no test meets."""

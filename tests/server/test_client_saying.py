@@ -9,13 +9,10 @@ from lab.tap import Tap
 
 from server import BackgroundServer, serve
 from server.broker import Position
-from server.client import (
-    RefusedError,
-    State,
-    UnconfirmedError,
-)
+from server.client import Client, RefusedError, State, UnconfirmedError, Wires
 from server.messages import ChatMessage
-from tests.server.people import chat
+from server.tickets import issue_session
+from tests.server.people import DEADLINE, KEY, chat
 from tests.server.scripted import PLENTY, Line, client, position, scripted, texts
 
 
@@ -137,4 +134,18 @@ def test_a_loop_that_answers_each_message_does_not_lock_up() -> None:
             assert seen == [str(number) for number in range(30)]
 
     with chat(**PLENTY) as room:
+        asyncio.run(talk(room.server))
+
+
+def test_who_says_much_is_not_closed_for_it() -> None:
+    """A client keeps to what a server allows: what is too much waits on its side."""
+
+    async def talk(server: BackgroundServer) -> None:
+        wires = Wires(proxy=None, per_second=100, burst=5)
+        async with asyncio.timeout(DEADLINE):
+            async with Client(server.http(), token=issue_session("ana", key=KEY, seconds=60), wires=wires) as ana:
+                await asyncio.gather(*(ana.say("lobby", str(number)) for number in range(40)))
+                assert ana.statistics().connections == 1
+
+    with chat(messages_per_second=100, message_burst=10) as room:
         asyncio.run(talk(room.server))
