@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..clock import without_waiting
 from ..verdict import NotYet, judged, reason_of, refuse_stub, result_of, shown
@@ -19,39 +19,39 @@ BUSY = 2_000  # prices that come while the peer reads nothing
 LATE = 5.0  # seconds until something is put while somebody waits for it
 SOON = 1.0  # seconds of the check's own clock, in which whoever waits must have got it
 
-Outbox = Any  # whatever the reader has written
+
+class _Outbox(NamedTuple):
+    """The two functions that the reader's returns."""
+
+    put: Callable[..., Any]
+    get: Callable[..., Any]
 
 
 @judged("each paper's latest price, whoever has waited longest first, and an empty outbox waits")
 def check_latest(price_outbox: Callable[[], Any]) -> None:
-    """Check a class with ``put(paper, price)`` and ``await get()``: it keeps one price for each paper.
+    """Check ``price_outbox()``: it returns ``put(paper, price)`` and ``await get()``, with one price for each paper.
 
     The clock of this check does not run, it jumps to the next thing to do: no second is waited for.
     """
-    if not inspect.isclass(price_outbox):
-        raise NotYet(f"a class is wanted, got {shown(price_outbox)}; pass the class itself")
+    refuse_stub(price_outbox)
 
     def play() -> Exception | None:
         return _play(price_outbox)
 
-    play.__name__ = price_outbox.__name__
+    play.__name__ = getattr(price_outbox, "__name__", "price_outbox")
     if (error := result_of(play)) is None:
         return
     if isinstance(error, NotYet):
         raise error
     refuse_stub(price_outbox, error)
-    raise NotYet(f"{price_outbox.__name__} raised {reason_of(error, _methods(price_outbox))}")
-
-
-def _methods(price_outbox: type) -> Any:
-    return next((one for one in vars(price_outbox).values() if inspect.isfunction(one)), None)
+    raise NotYet(f"{play.__name__} raised {reason_of(error, price_outbox)}")
 
 
 def _play(price_outbox: Callable[[], Any]) -> Exception | None:
     """Put and get; or what came of it instead."""
 
     async def play() -> None:
-        _expect_methods(outbox := price_outbox())
+        outbox = _outbox_of(price_outbox())
         await _expect_latest(outbox)
         await _expect_patience(outbox)
         await _expect_bound(outbox)
@@ -63,15 +63,15 @@ def _play(price_outbox: Callable[[], Any]) -> Exception | None:
     return None
 
 
-def _expect_methods(outbox: Outbox) -> None:
-    for name in ("put", "get"):
-        if not callable(getattr(outbox, name, None)):
-            raise NotYet(f"the outbox has no method {name!r}")
-    if inspect.iscoroutinefunction(outbox.put):
+def _outbox_of(returned: Any) -> _Outbox:
+    if not isinstance(returned, tuple) or len(returned) != 2 or not all(map(callable, returned)):
+        raise NotYet(f"price_outbox returned {shown(returned)}, expected the two functions: `return put, get`")
+    if inspect.iscoroutinefunction(returned[0]):
         raise NotYet("put is a coroutine; it never waits, so write it with `def`")
+    return _Outbox(*returned)
 
 
-async def _get(outbox: Outbox, when: str, expected: object = "") -> Any:
+async def _get(outbox: _Outbox, when: str, expected: object = "") -> Any:
     getting = outbox.get()
     if not inspect.isawaitable(getting):
         raise NotYet(f"get() returned {shown(getting)} at once; it may have to wait, so write it with `async def`")
@@ -82,7 +82,7 @@ async def _get(outbox: Outbox, when: str, expected: object = "") -> Any:
         raise NotYet(f"{when}, and get() still waits{expected and f', expected {expected!r}'}; {hint}") from None
 
 
-async def _expect_latest(outbox: Outbox) -> None:
+async def _expect_latest(outbox: _Outbox) -> None:
     for paper, price in PUT:
         outbox.put(paper, price)
     said = "put " + ", ".join(f"{paper} {price}" for paper, price in PUT)
@@ -109,7 +109,7 @@ def _latest_hint(got: Any, expected: tuple[str, int]) -> str:
     return "a paper waits only once, with its latest price"
 
 
-async def _expect_patience(outbox: Outbox) -> None:
+async def _expect_patience(outbox: _Outbox) -> None:
     """An empty outbox waits, without keeping the loop busy, and wakes at the next price, twice."""
     for price in (73, 74):
         getting = asyncio.ensure_future(outbox.get())
@@ -128,7 +128,7 @@ async def _expect_patience(outbox: Outbox) -> None:
             raise NotYet(f"somebody waited in get(), and put oil {price} gave {shown(got)}")
 
 
-async def _expect_bound(outbox: Outbox) -> None:
+async def _expect_bound(outbox: _Outbox) -> None:
     """However long the peer reads nothing, there is one price for each paper."""
     for price in range(BUSY):
         outbox.put("oil", price)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -74,11 +73,21 @@ class WithAQueue:
         return paper, self.prices.pop(paper)
 
 
+def of(outbox: Any) -> Answer:
+    """The function that the exercise asks for, made of a class."""
+
+    def price_outbox() -> Any:
+        made = outbox()
+        return made.put, made.get
+
+    return price_outbox
+
+
 @pytest.mark.parametrize("answer", [Solution, WithAQueue])
 def test_an_outbox_of_latest_prices_passes(answer: Answer) -> None:
     """The solution passes, and so does another way to do it."""
     passed = "passed: each paper's latest price, whoever has waited longest first, and an empty outbox waits"
-    assert verdict(check_latest, answer) == passed
+    assert verdict(check_latest, of(answer)) == passed
 
 
 class Stub:
@@ -220,23 +229,18 @@ class AsyncPut(Solution):
         super().put(paper, price)
 
 
-class NoGet:
+def one_function() -> Any:
     """Half of it."""
-
-    def put(self, paper: str, price: int) -> None:
-        """Into nothing."""
+    return Solution().put
 
 
-class NeedsALimit(Solution):
+def needs_a_limit(limit: int) -> Any:
     """Wants to be told something."""
-
-    def __init__(self, limit: int) -> None:
-        super().__init__()
-        self.waiting: deque[int] = deque(maxlen=limit)
+    return limit
 
 
 WRONG_LATEST = [
-    (Stub, "Stub is still the stub"),
+    (Stub, "price_outbox is still the stub"),
     (Everything, "got ('oil', 70), expected ('oil', 72); a newer price takes the place of the older one"),
     (LatestOfAll, "got ('oil', 72), and get() still waits, expected ('gold', 2010); keep a price for each paper"),
     (NewPlace, "got ('tea', 3), expected ('oil', 72); the paper that has waited longest comes first"),
@@ -247,21 +251,21 @@ WRONG_LATEST = [
     (NothingReturned, "got None, expected ('oil', 72); does get `return` it?"),
     (NeverWakes, "a price is put, and it waits on; wake it with an event"),
     (DoesNotWait, "the outbox is empty, and get() returned None; wait for the next price"),
-    (FailsWhenEmpty, "FailsWhenEmpty raised KeyError: ''"),
+    (FailsWhenEmpty, "price_outbox raised KeyError: ''"),
     (Waits, "keep a price for each paper, and clear the event only when none is left"),
     (PlainGet, "it may have to wait, so write it with `async def`"),
     (AsyncPut, "put is a coroutine; it never waits, so write it with `def`"),
-    (NoGet, "the outbox has no method 'get'"),
-    (NeedsALimit, "NeedsALimit raised TypeError"),
-    (Solution(), "a class is wanted"),
-    (None, "a class is wanted, got None"),
+    (one_function, "expected the two functions: `return put, get`"),
+    (needs_a_limit, "needs_a_limit raised TypeError"),
+    (Solution(), "a function is wanted"),
+    (None, "a function is wanted, got None"),
 ]
 
 
 @pytest.mark.parametrize(("answer", "help_"), WRONG_LATEST)
 def test_a_wrong_outbox_gets_a_verdict_that_helps(answer: Answer, help_: str) -> None:
     """Each typical mistake is told by the first price that comes otherwise."""
-    said = verdict(check_latest, answer)
+    said = verdict(check_latest, of(answer) if isinstance(answer, type) else answer)
     assert said.startswith("not yet: ")
     assert help_ in said
 
