@@ -42,10 +42,10 @@ class Followed:
     """HTTP requests, a WebSocket's handshake among them."""
     bytes: int
     """Bytes on the wire, both ways."""
-    connections: int
-    """TCP connections that were made."""
+    held: int
+    """TCP connections that were open when nothing more happened."""
     lines: int
-    """Lines of code of the client."""
+    """Lines of code of the client, with the functions of the lesson that it calls."""
 
     @property
     def typical(self) -> float:
@@ -88,29 +88,33 @@ async def follow_all(
                 published[text := f"news {number}"] = perf_counter()
                 await push(text)
             await _until(lambda: all(len(times) >= news for times in heard.values()), following)
+            held = {name: sum(not one.ended for one in tap.conversations) for name, tap in taps.items()}
         finally:
             for task in following:
                 task.cancel()
             await asyncio.wait(following)
         for tap in taps.values():
             tap.settle()
-        return {name: _followed(follow, taps[name], published, heard[name]) for name, follow in ways.items()}
+        return {
+            name: _followed(follow, taps[name], held[name], published, heard[name]) for name, follow in ways.items()
+        }
 
 
 def draw(followed: Mapping[str, Followed]) -> None:
-    """Draw what each way came to, as bars on logarithmic scales."""
-    _, axes = plt.subplots(1, 3, figsize=(9, 2.6), sharey=True, layout="constrained")
+    """Draw what each way came to, as bars."""
+    _, axes = plt.subplots(1, 5, figsize=(11, 2.2), sharey=True, layout="constrained")
     figures: dict[str, Sequence[float]] = {
         "requests": [one.requests for one in followed.values()],
         "bytes on the wire": [one.bytes for one in followed.values()],
-        "ms until it is heard (median)": [1_000 * one.typical for one in followed.values()],
+        "ms until heard (median)": [1_000 * one.typical for one in followed.values()],
+        "connections held": [one.held for one in followed.values()],
+        "lines of code": [one.lines for one in followed.values()],
     }
     for axis, (what, values) in zip(axes, figures.items(), strict=True):
         bars = axis.barh(list(followed), values, color="#1d5fd6")
-        axis.bar_label(bars, [f"{value:,.0f}" if value >= 10 else f"{value:.1f}" for value in values], padding=3)
-        axis.set(xscale="log", title=what, xlim=(min(values) / 2, max(values) * 6))
-        axis.set_xticks([])
-        axis.minorticks_off()
+        axis.bar_label(bars, [f"{value:,.3g}" if value < 10 else f"{value:,.0f}" for value in values], padding=3)
+        axis.set(xlim=(0, max(values) * 1.45), xticks=[])
+        axis.set_title(what, fontsize=10)
     axes[0].invert_yaxis()
 
 
@@ -131,11 +135,26 @@ async def _until(done: Callable[[], bool], following: Sequence[asyncio.Task[None
             await asyncio.sleep(0.005)
 
 
-def _followed(follow: Follow, tap: Tap, published: Mapping[str, float], heard: Mapping[str, float]) -> Followed:
+def _followed(
+    follow: Follow, tap: Tap, held: int, published: Mapping[str, float], heard: Mapping[str, float]
+) -> Followed:
     return Followed(
         seconds=tuple(heard[text] - at for text, at in published.items()),
         requests=len(tap.requests),
         bytes=tap.bytes_up + tap.bytes_down,
-        connections=len(tap.conversations),
-        lines=len(inspect.getsource(follow).strip().splitlines()),
+        held=held,
+        lines=sum(len(inspect.getsource(function).strip().splitlines()) for function in _called(follow)),
     )
+
+
+def _called(follow: Any) -> set[Any]:
+    """A function and all functions of the same module that it calls, directly or not."""
+    found, waiting = {follow}, [follow]
+    while waiting:
+        function = waiting.pop()
+        for name in function.__code__.co_names:
+            other = function.__globals__.get(name)
+            if inspect.isfunction(other) and other.__module__ == function.__module__ and other not in found:
+                found.add(other)
+                waiting.append(other)
+    return found

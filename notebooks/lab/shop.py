@@ -54,7 +54,7 @@ class Shop:
         async with asyncio.timeout(DEADLINE):
             await self._pushing
 
-    async def more(self, number: int = 20) -> None:
+    async def more(self, number: int = 10) -> None:
         """Wait until so many more have been accepted.
 
         Raises:
