@@ -98,3 +98,19 @@ def test_uvicorn_is_told_what_only_it_can_do() -> None:
     assert options["ws_max_size"] == 100
     assert uvicorn.Config("app", **options).ws_per_message_deflate is False
     assert import_from_string(options["ws"]) is FanoutProtocol
+
+
+@pytest.mark.parametrize(
+    ("broker", "inboxes"),
+    [
+        ("memory:", "memory:"),
+        ("sqlite:data/chat.sqlite", "sqlite:data/chat-inboxes.sqlite"),
+        ("sqlite:chat", "sqlite:chat-inboxes"),
+        ("valkey://me:pw@host:1/2", "valkey://me:pw@host:1/2?prefix=chat-inboxes"),
+        ("rediss://host?prefix=shop&x=1", "rediss://host?prefix=shop-inboxes&x=1"),
+    ],
+)
+def test_inboxes_have_a_place_of_their_own(broker: str, inboxes: str) -> None:
+    """Next to what is said, unless they are given another: their limits are not those of the rooms."""
+    assert Settings(broker=broker).inbox_url == inboxes
+    assert Settings(broker=broker, inboxes="memory:").inbox_url == "memory:"
