@@ -88,13 +88,13 @@ def chart(lines: Mapping[str, Sequence[float]], sizes: Sequence[int], what: str)
     """Draw what was measured against the number of clients; more than one line, on logarithmic scales."""
     size = (7, 2.4 if len(lines) == 1 else 3.6)
     # a picture of 64 KiB or more would make the kernel's sockets start a thread
-    _, axis = plt.subplots(figsize=size, dpi=75, layout="constrained")
+    figure, axis = plt.subplots(figsize=size, dpi=75, layout="constrained")
     for name, values in lines.items():
         axis.plot(sizes, values, marker="o", label=name)
     axis.set(xlabel="clients", ylabel=what)
     if len(lines) > 1:
         axis.set(xscale="log", yscale="log")
-        axis.legend()
+        figure.legend(loc="outside right upper")
 
 
 class _Hall(NamedTuple):

@@ -87,7 +87,6 @@ def test_chart_has_a_line_for_each_way() -> None:
     """Several lines are named; one needs no name."""
     for lines in ({"loop": [1.0, 2.0]}, {"loop": [1.0, 2.0], "gather": [2.0, 3.0]}):
         chart(lines, (10, 100), "ms")
-        axis = plt.gca()
-        assert [line.get_label() for line in axis.lines] == list(lines)
-        assert (axis.get_legend() is None) is (len(lines) == 1)
+        assert [line.get_label() for line in plt.gca().lines] == list(lines)
+        assert bool(plt.gcf().legends) is (len(lines) > 1)
         plt.close()

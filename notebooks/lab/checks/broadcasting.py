@@ -13,6 +13,57 @@ from .broadcasting_latest import check_latest
 __all__ = ["check_latest", "check_missed", "check_room_limit"]
 
 
+# exercise 2
+
+BURST, PER_SECOND = 3, 1.0
+WORDS = (
+    *((0.0, "lobby", may) for may in (True, True, True, False)),
+    (0.0, "kitchen", True),
+    (0.5, "lobby", False),
+    (1.0, "lobby", True),
+    (1.0, "lobby", False),
+    (2.5, "lobby", True),
+    (3.0, "lobby", True),
+    (3.0, "lobby", False),
+    *((100.0, "lobby", may) for may in (True, True, True, False)),
+)
+"""When, in seconds, something is said in which room, and whether it may be."""
+
+
+@judged("each room has its burst, fills up again as time goes by, and never above its burst")
+def check_room_limit(room_limit: Callable[[int, float], Any]) -> None:
+    """Check ``room_limit(burst, per_second)``: it returns ``allowed(room, now)``, a token bucket for each room."""
+    allowed = result_of(room_limit, BURST, PER_SECOND)
+    if not callable(allowed):
+        raise NotYet(f"room_limit returned {shown(allowed)}, expected the function that is asked for each message")
+    taken: list[float] = []
+    for now, room, expected in WORDS:
+        got = result_of(allowed, room, now)
+        if got is None:
+            raise NotYet(f"allowed({room!r}, {now:g}) returned None; return True or False")
+        if bool(got) is not expected:
+            hint = _limit_hint(now, room, taken)
+            raise NotYet(f"{_so_far(now, room, taken)}: got {shown(got)}, expected {expected}; {hint}")
+        if expected and room == "lobby":
+            taken.append(now)
+
+
+def _so_far(now: float, room: str, taken: list[float]) -> str:
+    said = f"with burst {BURST} and {PER_SECOND:g} per second, at {now:g} s in the {room}"
+    times = ", ".join(f"{time:g}" for time in taken)
+    return said + (f" after messages in the lobby at {times} s" if taken else "")
+
+
+def _limit_hint(now: float, room: str, taken: list[float]) -> str:
+    if room == "kitchen":
+        return "each room has tokens of its own"
+    if now == 0:
+        return "a room begins with `burst` tokens" if len(taken) < BURST else "when the tokens are used up, say no"
+    if now == 100:
+        return "a room that was quiet for long is full, and never has more than `burst` tokens"
+    return "a token comes back each second, half of one in half a second; a refused message takes none"
+
+
 # exercise 3
 
 EPOCH, EARLIER = "b7", "a1"
@@ -77,54 +128,3 @@ def _missed_hint(got: Any, expected: tuple[int, int | None]) -> str:
     if expected[1] is None:
         return "offsets of two epochs cannot be compared: compare the epochs first"
     return "the newest offset is in `history.position`; what came after `seen` and is not among the records is lost"
-
-
-# exercise 2
-
-BURST, PER_SECOND = 3, 1.0
-WORDS = (
-    *((0.0, "lobby", may) for may in (True, True, True, False)),
-    (0.0, "kitchen", True),
-    (0.5, "lobby", False),
-    (1.0, "lobby", True),
-    (1.0, "lobby", False),
-    (2.5, "lobby", True),
-    (3.0, "lobby", True),
-    (3.0, "lobby", False),
-    *((100.0, "lobby", may) for may in (True, True, True, False)),
-)
-"""When, in seconds, something is said in which room, and whether it may be."""
-
-
-@judged("each room has its burst, fills up again as time goes by, and never above its burst")
-def check_room_limit(room_limit: Callable[[int, float], Any]) -> None:
-    """Check ``room_limit(burst, per_second)``: it returns ``allowed(room, now)``, a token bucket for each room."""
-    allowed = result_of(room_limit, BURST, PER_SECOND)
-    if not callable(allowed):
-        raise NotYet(f"room_limit returned {shown(allowed)}, expected the function that is asked for each message")
-    taken: list[float] = []
-    for now, room, expected in WORDS:
-        got = result_of(allowed, room, now)
-        if got is None:
-            raise NotYet(f"allowed({room!r}, {now:g}) returned None; return True or False")
-        if bool(got) is not expected:
-            hint = _limit_hint(now, room, taken)
-            raise NotYet(f"{_so_far(now, room, taken)}: got {shown(got)}, expected {expected}; {hint}")
-        if expected and room == "lobby":
-            taken.append(now)
-
-
-def _so_far(now: float, room: str, taken: list[float]) -> str:
-    said = f"with burst {BURST} and {PER_SECOND:g} per second, at {now:g} s in the {room}"
-    times = ", ".join(f"{time:g}" for time in taken)
-    return said + (f" after messages in the lobby at {times} s" if taken else "")
-
-
-def _limit_hint(now: float, room: str, taken: list[float]) -> str:
-    if room == "kitchen":
-        return "each room has tokens of its own"
-    if now == 0:
-        return "a room begins with `burst` tokens" if len(taken) < BURST else "when the tokens are used up, say no"
-    if now == 100:
-        return "a room that was quiet for long is full, and never has more than `burst` tokens"
-    return "a token comes back each second, half of one in half a second; a refused message takes none"
