@@ -117,7 +117,10 @@ class Target:
         """A well-behaved client under this name."""
         headers = {"Authorization": f"Bearer {self.token(name)}"}
         settings: dict[str, Any] = {"proxy": None, "compression": None, "close_timeout": 1, "max_queue": None}
-        return connect(f"ws://127.0.0.1:{self.port}/ws", additional_headers=headers, **(settings | options))
+        client: ClientConnection = connect(
+            f"ws://127.0.0.1:{self.port}/ws", additional_headers=headers, **(settings | options)
+        )
+        return client
 
     def raw(self, *, receive: int = 0) -> socket.socket:
         """A socket that is connected, and nothing more; its system takes few bytes for it if `receive` says so."""

@@ -7,6 +7,7 @@ import socket
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import httpx
 import pytest
@@ -22,7 +23,12 @@ from .target import DEADLINE, Target, read_all, until
 @pytest.fixture(scope="module")
 def small() -> Iterator[Target]:
     """A server with small limits, so that a small crowd exceeds them."""
-    limits = {"connections": 40, "connections_per_user": 10, "rooms_per_connection": 20, "push_burst": 30}
+    limits: dict[str, Any] = {
+        "connections": 40,
+        "connections_per_user": 10,
+        "rooms_per_connection": 20,
+        "push_burst": 30,
+    }
     with Target(**limits, pushes_per_second=0.1, messages_per_second=1e6, message_burst=1_000_000) as target:
         yield target
 
