@@ -290,7 +290,7 @@ def test_a_session_that_ends_ends_its_stream() -> None:
     """The browser comes back by itself, and is told to log in."""
     with (
         chat() as room,
-        httpx.Client(base_url=room.server.http(), headers=bearer("ana", seconds=1), trust_env=False) as ana,
+        httpx.Client(base_url=room.server.http(), headers=bearer("ana", seconds=2), trust_env=False) as ana,
     ):
         with stream(ana) as events:
             events.message("inbox")

@@ -285,6 +285,6 @@ def test_a_message_that_is_too_big_or_one_too_many_ends_the_connection() -> None
 
 def test_a_session_that_ends_ends_the_watch() -> None:
     """4001, though the device only listens; with the old token it does not come back."""
-    with chat() as room, Device(room.server, "ana", seconds=1) as ana:
+    with chat() as room, Device(room.server, "ana", seconds=2) as ana:
         ana.watch()
         assert ana.end()[0] == 4001
