@@ -14,9 +14,7 @@ from typing import Self
 
 import httpx
 
-from server.backoff import Backoff
-from server.client import Client, Missed, Wires
-from server.refusal import Loss
+from server.client import Backoff, Client, Loss, Missed, Wires
 
 __all__ = ["Listener", "Shop", "listening"]
 

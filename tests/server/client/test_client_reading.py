@@ -14,9 +14,9 @@ from server import BackgroundServer, serve
 from server.client import Client, ClosedError, State
 from server.messages import ChatMessage
 from server.tickets import issue_session
+from tests.server.client.scripted import PLENTY, QUICK, Line, client, position, scripted, texts
 from tests.server.counting import until
 from tests.server.people import DEADLINE, KEY, Person, chat
-from tests.server.scripted import PLENTY, QUICK, Line, client, position, scripted, texts
 
 
 def test_a_loop_goes_on_where_it_was_left() -> None:

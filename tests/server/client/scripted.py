@@ -14,8 +14,7 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from server import BackgroundServer
-from server.backoff import Backoff
-from server.client import Client, Missed, Reader, Wires
+from server.client import Backoff, Client, Missed, Reader, Wires
 from server.tickets import issue_session
 from tests.server.people import DEADLINE, KEY
 

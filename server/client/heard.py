@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from .messages import Message
+from ..messages import Message
 from .refusal import ClientError, RefusedError
 
 __all__ = ["kind_of", "made", "read"]

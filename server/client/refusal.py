@@ -17,8 +17,8 @@ from urllib.error import HTTPError
 
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
-from .errors import ServerError
-from .messages import CloseCode
+from ..errors import ServerError
+from ..messages import CloseCode
 
 __all__ = ["LOST", "ClientError", "ClosedError", "LoginError", "Loss", "RefusedError", "UnconfirmedError"]
 

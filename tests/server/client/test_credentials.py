@@ -13,13 +13,12 @@ import trustme
 
 from server import BackgroundServer, serve
 from server.app import create_app
-from server.backoff import Backoff
-from server.client import Client, RefusedError, Wires
+from server.client import Backoff, Client, RefusedError, Wires
 from server.settings import Settings
+from tests.server.client.scripted import QUICK, client
 from tests.server.counting import until
 from tests.server.people import KEY, chat
 from tests.server.recipients import bearer
-from tests.server.scripted import QUICK, client
 
 
 def test_a_ticket_is_fetched_for_each_connection() -> None:

@@ -19,9 +19,9 @@ from aiolimiter import AsyncLimiter
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from ..messages import Message
 from .backoff import Backoff
 from .credentials import NO_WAY, Credentials
-from .messages import Message
 from .refusal import LOST, ClientError, Loss
 
 __all__ = ["Link", "State", "Wires", "address_of"]

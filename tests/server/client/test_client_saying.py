@@ -12,8 +12,8 @@ from server.broker import Position
 from server.client import Client, RefusedError, State, UnconfirmedError, Wires
 from server.messages import ChatMessage
 from server.tickets import issue_session
+from tests.server.client.scripted import PLENTY, Line, client, position, scripted, texts
 from tests.server.people import DEADLINE, KEY, chat
-from tests.server.scripted import PLENTY, Line, client, position, scripted, texts
 
 
 def test_what_is_said_is_stored_when_say_returns() -> None:

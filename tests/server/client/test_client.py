@@ -17,10 +17,10 @@ from server.client import (
     RefusedError,
     State,
 )
+from tests.server.client.scripted import QUICK, Line, client, refuses, scripted, stays, texts
 from tests.server.counting import until
 from tests.server.people import chat
 from tests.server.recipients import bearer
-from tests.server.scripted import QUICK, Line, client, refuses, scripted, stays, texts
 
 
 @pytest.mark.parametrize("code", [4002, 4003, 4004])

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from server import BackgroundServer, serve
-from server.backoff import Backoff
-from server.client import Client, Wires
+from server.client import Backoff, Client, Wires
+from tests.server.client.scripted import closes, refuses, scripted
 from tests.server.counting import until
-from tests.server.scripted import closes, refuses, scripted
 
 
 @pytest.mark.parametrize(

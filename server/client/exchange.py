@@ -6,11 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from .backoff import Backoff
-from .broker import Position
-from .heard import kind_of, read
-from .inbox import Standing
-from .messages import (
+from ..broker import Position
+from ..inbox import Standing
+from ..messages import (
     Ack,
     ChatMessage,
     CloseCode,
@@ -25,6 +23,8 @@ from .messages import (
     Say,
     Welcome,
 )
+from .backoff import Backoff
+from .heard import kind_of, read
 from .reader import Missed, Reader
 from .refusal import ClientError, ClosedError, Loss, RefusedError
 from .saying import Sayings, refusal_of

@@ -15,10 +15,10 @@ from server.client import (
     RefusedError,
 )
 from server.messages import Notification
+from tests.server.client.scripted import Line, client, position, scripted, texts
 from tests.server.counting import until
 from tests.server.people import chat
 from tests.server.recipients import pusher
-from tests.server.scripted import Line, client, position, scripted, texts
 
 
 def push(server: BackgroundServer, *words: str, size: int = 0) -> None:

@@ -6,8 +6,8 @@ import secrets
 from enum import Enum, auto
 from typing import Generic, TypeVar
 
-from .broker import Position
-from .messages import Join, Watch
+from ..broker import Position
+from ..messages import Join, Watch
 from .reader import Missed, Reader
 
 __all__ = ["Stream", "Turn"]

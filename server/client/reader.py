@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from .broker import Position
+from ..broker import Position
 from .refusal import ClosedError
 
 __all__ = ["Missed", "Reader"]

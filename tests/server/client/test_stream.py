@@ -10,7 +10,7 @@ import pytest
 from server import BackgroundServer, serve
 from server.broker import Position
 from server.client import ClientError, Missed
-from tests.server.scripted import Line, client, position, scripted, texts
+from tests.server.client.scripted import Line, client, position, scripted, texts
 
 
 def test_messages_that_are_kept_no_longer_are_told() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from ..broker import Position
+from ..messages import Ack, Error, Message, Say
 from .backoff import Backoff
-from .broker import Position
-from .messages import Ack, Error, Message, Say
 from .refusal import ClientError, RefusedError, UnconfirmedError
 
 __all__ = ["Saying", "Sayings", "refusal_of"]

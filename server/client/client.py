@@ -15,30 +15,17 @@ import secrets
 from dataclasses import dataclass
 from typing import Any, Self
 
-from .broker import Position
+from ..broker import Position
+from ..inbox import Standing
+from ..messages import Ack, ChatMessage, Join, Notification, Say, Watch
 from .credentials import Credentials, Source
 from .exchange import Exchange
 from .heard import made
-from .inbox import Standing
 from .link import Link, State, Wires, address_of
-from .messages import Ack, ChatMessage, Join, Notification, Say, Watch
-from .reader import Missed, Reader
-from .refusal import ClientError, ClosedError, LoginError, Loss, RefusedError, UnconfirmedError
+from .reader import Reader
+from .refusal import ClientError, ClosedError, Loss
 
-__all__ = [
-    "Client",
-    "ClientError",
-    "ClientStatistics",
-    "ClosedError",
-    "LoginError",
-    "Loss",
-    "Missed",
-    "Reader",
-    "RefusedError",
-    "State",
-    "UnconfirmedError",
-    "Wires",
-]
+__all__ = ["Client", "ClientStatistics"]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from http.cookies import SimpleCookie
 from urllib.request import Request, urlopen
 
-from .identity import COOKIE
+from ..identity import COOKIE
 from .refusal import LoginError
 
 __all__ = ["Credentials", "Source"]
