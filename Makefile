@@ -34,6 +34,7 @@ test-lowest:
 
 # the strict re-run of every notebook, many times in a row: one failure stops it
 soak: $(DEV)
+	$(RUN)/python tests/soak/kill.py 100
 	for run in $$(seq $(TIMES)); do echo "run $$run of $(TIMES)"; \
 		$(RUN)/python -m pytest --nbval --quiet --durations=0 --durations-min=3 notebooks || exit 1; done
 

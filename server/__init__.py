@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
 from .background import BackgroundServer, serve
 from .cell import stop_all
 from .errors import ServerError, StartError, StopError
 from .process import ServerProcess, serve_process
+
+# who uses this decides what becomes of its log; without a word, warnings would stand in a notebook's cells
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
     "BackgroundServer",

@@ -66,10 +66,10 @@ def create_app(
         on_change=rollcall.note,
     )
     door = Door(settings)
-    metrics = Metrics(manager, broker)
-    feeds = Feeds(broker, observe=metrics.latency.observe)
     notifications = Notifications(inboxes or open_broker(settings.inbox_url, limits=settings.inbox_limits))
     inbox_routes = InboxRoutes(settings, door=door, notifications=notifications)
+    metrics = Metrics(manager, broker, notifications.broker, waiting=inbox_routes.waiting)
+    feeds = Feeds(broker, observe=metrics.latency.observe)
     chat = Chat(
         settings,
         door=door,
@@ -95,7 +95,7 @@ def create_app(
     app.add_middleware(NoLingering, seconds=settings.send_seconds)
     app.include_router(door.routes)
     app.include_router(inbox_routes.routes)
-    app.include_router(health_routes(broker))
+    app.include_router(health_routes(broker, notifications.broker))
     app.include_router(asyncapi_routes())
     if settings.metrics:
         app.include_router(metrics.routes)

@@ -18,6 +18,7 @@ from .messages import (
     Read,
     Reset,
     Say,
+    Stored,
     Typing,
     Watch,
     Welcome,
@@ -41,6 +42,7 @@ _MADE: tuple[Message, ...] = (
     ChatMessage(room="lobby", user="ana", text="hello", position=NOW, time=MOMENT, id=2),
     Presence(room="lobby", count=2, users=("ana", "bo")),
     IsTyping(room="lobby", user="bo"),
+    Stored(room="lobby", position=NOW, id=2),
     Reset(room="lobby", position=Position("b7Kx2w", 0)),
     Inbox(position=SEEN, read=SEEN, unread=1, newest=NOW, id=3),
     Notification(

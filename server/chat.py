@@ -33,6 +33,7 @@ from .messages import (
     Leave,
     Reset,
     Say,
+    Stored,
     Typing,
     Watch,
     Welcome,
@@ -200,7 +201,7 @@ class Chat:
             elif message.room not in connection.rooms:
                 return "a room that you have joined"
             elif isinstance(message, Say):
-                await self._say(connection, message)
+                await self._say(connection, feeds[message.room], message)
             else:
                 typing = IsTyping(room=message.room, user=connection.user)
                 await self._broker.signal(topic_of(message.room), typing.encode())
@@ -239,10 +240,14 @@ class Chat:
             feeds.pop(room).leave(connection)
         self._manager.leave(connection, room)
 
-    async def _say(self, connection: Connection, say: Say) -> None:
+    async def _say(self, connection: Connection, feed: Feed, say: Say) -> None:
+        before = feed.position
         message = ChatMessage(room=say.room, user=connection.user, text=say.text, id=say.id)
         key = None if say.key is None else f"{connection.user}:{say.key}"
-        await self._broker.publish(topic_of(say.room), message.encode(), key=key)
+        position = await self._broker.publish(topic_of(say.room), message.encode(), key=key)
+        if position.epoch == before.epoch and position.offset <= before.offset:
+            feed.flush()
+            connection.send(Stored(room=say.room, position=position, id=say.id))
 
 
 @contextmanager

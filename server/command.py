@@ -105,17 +105,20 @@ def parse(arguments: Sequence[str]) -> Command:
         command = CliApp.run(Command, cli_args=list(arguments))
     except ValidationError as error:
         raise StartError("\n".join(_sentence(detail) for detail in error.errors(include_url=False))) from None
-    scheme, _, path = command.broker.partition(":")
-    if command.workers > 1 and scheme in ("sqlite", "memory"):
-        raise StartError(
-            f"--workers {command.workers} need a log that they share, and {command.broker!r} is for one process; "
-            "use --broker valkey://HOST:PORT, or --workers 1"
-        )
+    for flag, where in (("broker", command.broker), ("inboxes", command.inbox_url)):
+        scheme, _, path = where.partition(":")
+        if command.workers > 1 and scheme in ("sqlite", "memory"):
+            raise StartError(
+                f"--workers {command.workers} need a log that they share, and {where!r} is for one process; "
+                f"use --{flag} valkey://HOST:PORT, or --workers 1"
+            )
     if (command.tls_cert is None) != (command.tls_key is None):
         raise StartError("--tls-cert and --tls-key go together; give both or neither")
     key_of(command)
-    if scheme == "sqlite":
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    for where in (command.broker, command.inbox_url):
+        scheme, _, path = where.partition(":")
+        if scheme == "sqlite":
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
     return command
 
 

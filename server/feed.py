@@ -121,6 +121,10 @@ class Feed:
         """Give a member nothing more; harmless for one that is not there."""
         self._members.discard(member)
 
+    def flush(self) -> None:
+        """Deliver at once what has been heard, so that what is sent to a member otherwise comes after it."""
+        self._members.flush()
+
     # what the broker says
 
     def on_record(self, record: Record) -> None:

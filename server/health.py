@@ -21,7 +21,7 @@ class Report(BaseModel):
     """Why it is degraded, for an operator."""
 
 
-def health_routes(broker: Broker) -> APIRouter:
+def health_routes(*brokers: Broker) -> APIRouter:
     """``GET /healthz`` is 200 while the process lives, degraded or not: to restart it would only lose its clients.
 
     ``GET /healthz/ready`` is 503 while it is degraded, so that a load balancer sends new clients elsewhere.
@@ -29,8 +29,8 @@ def health_routes(broker: Broker) -> APIRouter:
     router = APIRouter(tags=["operation"], prefix="/healthz")
 
     def report() -> Report:
-        health = broker.health()
-        return Report(status="ok" if health.ready else "degraded", reason=health.reason)
+        reasons = [health.reason for broker in brokers if not (health := broker.health()).ready]
+        return Report(status="degraded" if reasons else "ok", reason="; ".join(dict.fromkeys(reasons)))
 
     @router.get("", summary="Does it live?")
     async def live() -> Report:

@@ -33,6 +33,7 @@ __all__ = [
     "Reset",
     "RoomName",
     "Say",
+    "Stored",
     "Typing",
     "Watch",
     "Welcome",
@@ -253,6 +254,15 @@ class ChatMessage(Message):
     """Where it stands in the room's log; offsets grow by one, so that a gap is visible."""
     time: float | None = None
     """Seconds since 1970 at which it was stored."""
+    id: int | str | None = None
+
+
+class Stored(Message):
+    """Out: what you said again, with the same key, was stored the first time. Nobody hears it again."""
+
+    type: Literal["stored"] = "stored"
+    room: RoomName
+    position: Place
     id: int | str | None = None
 
 

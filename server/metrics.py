@@ -6,7 +6,7 @@ its own: with several, Prometheus asks each of them, and none of them answers be
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
@@ -27,9 +27,10 @@ BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 class Metrics(Collector):
     """The numbers of one app."""
 
-    def __init__(self, manager: Manager, broker: Broker) -> None:
+    def __init__(self, manager: Manager, *brokers: Broker, waiting: Sized = ()) -> None:
         self._manager = manager
-        self._broker = broker
+        self._brokers = brokers
+        self._waiting = waiting
         self._registry = CollectorRegistry()
         self._registry.register(self)
         self.latency = Histogram(
@@ -56,6 +57,7 @@ class Metrics(Collector):
         yield GaugeMetricFamily("chat_connections", "Registered connections.", held.connections)
         yield GaugeMetricFamily("chat_users", "Users with a connection to this process.", held.users)
         yield GaugeMetricFamily("chat_rooms", "Rooms with a member in this process.", held.rooms)
+        yield GaugeMetricFamily("chat_waiting_requests", "Long polls and event streams.", len(self._waiting))
         yield GaugeMetricFamily("chat_outbox_messages", "Messages that wait for slow peers.", out.messages)
         yield GaugeMetricFamily("chat_outbox_bytes", "Bytes that wait for slow peers.", out.size)
         yield GaugeMetricFamily("chat_blocked_connections", "Connections whose peer does not keep up.", out.blocked)
@@ -64,5 +66,5 @@ class Metrics(Collector):
         yield CounterMetricFamily(
             "chat_slow_closes", "Connections closed with 4008, because they did not read.", out.slow
         )
-        ready = self._broker.health().ready
+        ready = all(broker.health().ready for broker in self._brokers)
         yield GaugeMetricFamily("chat_broker_ready", "1 while the log answers, 0 while it is away.", int(ready))

@@ -21,6 +21,7 @@ from ..messages import (
     Read,
     Reset,
     Say,
+    Stored,
     Welcome,
 )
 from .backoff import Backoff
@@ -136,6 +137,9 @@ class Exchange:
         match kind_of(text):
             case "message":
                 await self._on_message(read(ChatMessage, text))
+            case "stored":
+                stored = read(Stored, text)
+                self._sayings.confirm(stored.id, stored.position)
             case "notification":
                 notification = read(Notification, text)
                 if self.standing is not None:

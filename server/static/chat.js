@@ -87,6 +87,13 @@ const hear = {
     showUnread();
     view.showTyping(current);
   },
+  stored({ id }) {
+    const mine = asked.get(id)?.entry;
+    asked.delete(id);
+    if (!mine) return;
+    mine.state = "sent";
+    view.showEntryState(mine);
+  },
   typing({ room: name, user }) {
     rooms.get(name)?.types(user);
     view.showTyping(current);

@@ -71,7 +71,9 @@ def test_what_is_said_twice_with_a_key_is_stored_once() -> None:
     """By the same user; another user's key is another key."""
     with chat() as room, Person(room.server, "ana") as ana, Person(room.server, "ben") as ben:
         for _ in range(2):
-            ana.send(type="say", room="lobby", text="from ana", key="k")
+            ana.send(type="say", room="lobby", text="from ana", key="k", id="i")
+        position = ana.hear("message")["position"]
+        assert ana.hear("stored") == {"type": "stored", "room": "lobby", "position": position, "id": "i"}
         ana.answers()
         ben.send(type="say", room="lobby", text="from ben", key="k")
         assert [ben.hear("message")["text"] for _ in range(3)] == ["from ana", "are you there?", "from ben"]

@@ -48,6 +48,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("--tls-cert nowhere.pem", ["--tls-cert", "nowhere.pem", "file"]),
         ("--log-level loud", ["--log-level", "'loud'", "'warning'"]),
         ("--workers 2", ["--workers 2", "sqlite", "valkey://"]),
+        ("--workers 2 --broker valkey://localhost --inboxes memory:", ["memory:", "--inboxes valkey://"]),
         ("--workers 2 --broker memory:", ["memory:", "valkey://"]),
         ("--broker foo:", ["foo:", "sqlite:PATH", "valkey://"]),
         ("", ["CHAT_KEY", "32 characters"]),
