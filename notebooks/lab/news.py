@@ -7,6 +7,7 @@ position, until it is cancelled. Each gets a tap of its own, so that its bytes a
 from __future__ import annotations
 
 import asyncio
+import dis
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -152,8 +153,8 @@ def _called(follow: Any) -> set[Any]:
     found, waiting = {follow}, [follow]
     while waiting:
         function = waiting.pop()
-        for name in function.__code__.co_names:
-            other = function.__globals__.get(name)
+        for step in dis.get_instructions(function):
+            other = function.__globals__.get(step.argval) if step.opname == "LOAD_GLOBAL" else None
             if inspect.isfunction(other) and other.__module__ == function.__module__ and other not in found:
                 found.add(other)
                 waiting.append(other)

@@ -59,6 +59,8 @@ def check_mute(muting: Any) -> None:
         notification = whole.copy()
         for device in (laptop, phone):
             result_of(device.put, notification)
+            if notification != whole:
+                raise NotYet(f"put has changed the dict {shown(whole)}, which all devices get; hand over another one")
         after = f"the laptop said {', '.join(map(repr, said))}; then" if said else "nothing was muted, and"
         expected = whole if wanted else {"position": position}
         _expect_put(outboxes[0], expected, f"{after} to a notification of the kind {kind!r} the laptop", kind)
@@ -77,7 +79,7 @@ def _mute_hint(got: list[Any], expected: Notification, who: str, kind: str) -> s
     if len(got) > 1:
         return "call `outbox.put` once"
     if who.endswith("phone"):
-        return "do not change the dict, all devices get it" if got else "keep what is muted in `self`, for each device"
+        return "keep what is muted in `self`, for each device"
     if not got:
         if len(expected) == 1:
             return "without its position, the device would ask for it again when it comes back"

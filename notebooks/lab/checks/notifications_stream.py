@@ -50,7 +50,7 @@ class _Inbox:
 
     def __init__(self, *texts: str) -> None:
         self.log = list(texts)
-        self.devices: list[Callable[[str], object]] = []
+        self.devices: set[Callable[[str], object]] = set()
 
     def push(self, text: str) -> None:
         self.log.append(text)
@@ -61,7 +61,7 @@ class _Inbox:
     def watching(self, put: Callable[[str], object], after: int) -> Iterator[None]:
         for position in range(after, len(self.log)):
             put(self._message(position + 1))
-        self.devices.append(put)
+        self.devices.add(put)
         try:
             yield
         finally:
