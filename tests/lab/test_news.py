@@ -1,0 +1,97 @@
+"""One feed, followed in several ways: each is counted on its own wire."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import matplotlib as mpl
+import pytest
+from lab.news import Followed, draw, follow_all
+from matplotlib import pyplot as plt
+from pydantic import SecretStr
+from websockets.asyncio.client import connect
+
+from server import serve
+from server.app import create_app
+from server.frames import FanoutProtocol
+from server.settings import Settings
+from server.tickets import issue_session
+
+mpl.use("agg")
+
+KEY = "a key of this test, and of no other thing"
+HEADERS = {"Authorization": f"Bearer {issue_session('ana', key=KEY, seconds=60)}"}
+Heard = Callable[[str], None]
+
+
+def written(position: dict[str, Any]) -> str:
+    """A position as an address has it."""
+    return f"{position['epoch']}:{position['offset']}"
+
+
+async def ask(url: str, after: Any, heard: Heard) -> None:
+    """Poll without a pause."""
+    async with httpx.AsyncClient(base_url=url, headers=HEADERS) as http:
+        while True:
+            page = (await http.get("/notifications", params={"after": written(after)})).json()
+            after = page["position"]
+            for notification in page["notifications"]:
+                heard(notification["text"])
+            await asyncio.sleep(0.01)
+
+
+async def listen(url: str, after: Any, heard: Heard) -> None:
+    """Listen on a WebSocket."""
+    async with connect(f"ws{url[4:]}ws", additional_headers=HEADERS) as socket:
+        await socket.send(json.dumps({"type": "watch", "after": after}))
+        async for text in socket:
+            if "kind" in (message := json.loads(text)):
+                heard(message["text"])
+
+
+async def give_up(url: str, after: Any, heard: Heard) -> None:
+    """Connect and go."""
+    async with httpx.AsyncClient(base_url=url) as http:
+        await http.get("/healthz")
+
+
+def follow(ways: dict[str, Any]) -> dict[str, Followed]:
+    """Follow three pieces of news."""
+
+    async def main() -> dict[str, Followed]:
+        app = create_app(Settings(key=SecretStr(KEY), messages_per_second=1_000))
+        with serve(app, ws=FanoutProtocol) as server:
+            return await follow_all(ways, server, app.state.notifications, user="ana", news=3, pause=0.02)
+
+    return asyncio.run(main())
+
+
+def test_each_way_is_counted_on_its_own() -> None:
+    """Requests, bytes, connections and lines are those of one way; every piece of news has its time."""
+    measured = follow({"polling": ask, "WebSocket": listen})
+    polled, pushed = measured.values()
+    assert [len(one.seconds) for one in measured.values()] == [3, 3]
+    assert min(polled.seconds + pushed.seconds) > 0
+    assert pushed.requests == pushed.held == 1
+    assert polled.requests > 1
+    assert min(polled.bytes, pushed.bytes) > 0
+    assert polled.lines == 9 + 3  # with `written`, which it calls
+    draw(measured)
+    assert [axis.get_title() for axis in plt.gcf().axes] == [
+        "requests",
+        "bytes on the wire",
+        "ms until heard (median)",
+        "connections held",
+        "lines of code",
+    ]
+    plt.close("all")
+
+
+def test_a_way_that_gives_up_is_named() -> None:
+    """A client that ends before all is heard is an error of the lesson, and not a hang."""
+    with pytest.raises(RuntimeError, match="short has stopped following"):
+        follow({"short": give_up})
