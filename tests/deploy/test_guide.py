@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shlex
 import shutil
-import sqlite3
 import ssl
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import redis
+from lab.engine import Engine
 
+from server.broker import Broker, Position, open_broker
+from server.broker.local import LocalBroker
 from server.command import Command, parse
 from server.tickets import verify_session
 
@@ -63,21 +67,68 @@ def test_the_token_on_one_line_is_good(tmp_path: Path) -> None:
     assert verify_session(made, key=KEY) is not None
 
 
-def test_the_copy_has_what_the_live_file_has(tmp_path: Path) -> None:
-    """Taken while somebody has it open and has not yet written it all to the main file."""
+async def say(broker: Broker, *words: str) -> Position:
+    """Publish each; the position of the last."""
+    return [await broker.publish("room:lobby", word) for word in words][-1]
+
+
+async def check_that_the_client_is_told(broker: Broker, seen: Position) -> None:
+    """It has seen what the restored log does not hold, also when that has grown beyond it."""
+    for words in ((), ("four", "five", "six")):
+        for word in words:
+            await broker.publish("room:lobby", word)
+        history = await broker.history("room:lobby", seen, limit=10)
+        assert not history.complete
+        assert [record.payload for record in history.records] == ["one", "two", *words]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the guide is for Linux")
+def test_a_copy_can_be_restored(tmp_path: Path) -> None:
+    """And no client takes what is said after it for what it has seen."""
     (tmp_path / "data").mkdir()
-    lives = [sqlite3.connect(tmp_path / "data" / f"{name}.sqlite") for name in ("chat", "chat-inboxes")]
-    for live in lives:
-        live.execute("PRAGMA journal_mode=WAL")
-        live.execute("CREATE TABLE said (text)")
-        live.execute("INSERT INTO said VALUES ('hello')")
-        live.commit()
+    live, inboxes = (tmp_path / "data" / f"{name}.sqlite" for name in ("chat", "chat-inboxes"))
+
+    async def live_on(*words: str) -> Position:
+        async with LocalBroker(live) as broker, LocalBroker(inboxes):
+            return await say(broker, *words)
+
+    async def come_back(seen: Position) -> None:
+        async with LocalBroker(live) as broker:
+            await check_that_the_client_is_told(broker, seen)
+
+    asyncio.run(live_on("one", "two"))
+    for words in ("mkdir -p backup", "cp data/"):
+        run("bash", "-ec", the_line(words), cwd=tmp_path)
+    seen = asyncio.run(live_on("three", "and four"))
+    shutil.rmtree(tmp_path / "data")
+    shutil.copytree(tmp_path / "backup", tmp_path / "data")
     run(sys.executable, "-c", PYTHON[1], cwd=tmp_path)
-    for name, live in zip(("chat", "chat-inboxes"), lives, strict=True):
-        copy = sqlite3.connect(tmp_path / f"{name}-backup.sqlite")
-        assert copy.execute("SELECT text FROM said").fetchall() == [("hello",)]
-        copy.close()
-        live.close()
+    asyncio.run(come_back(seen))
+
+
+@pytest.mark.skipif(Engine.available() is not None, reason=str(Engine.available()))
+def test_an_engine_can_be_restored(tmp_path: Path) -> None:
+    """The same with a snapshot of Valkey."""
+    if os.environ.get("VALKEY_URL"):
+        pytest.skip("the engine is yours, and its data is not replaced")
+
+    async def live_on(url: str) -> Position:
+        async with open_broker(url) as broker:
+            await say(broker, "one", "two")
+            with redis.from_url(url) as client:
+                client.save()
+            return await say(broker, "three", "and four")
+
+    async def come_back(url: str, seen: Position) -> None:
+        async with open_broker(url) as broker:
+            await check_that_the_client_is_told(broker, seen)
+
+    with Engine(dir=str(tmp_path), dbfilename="dump.rdb") as engine:
+        seen = asyncio.run(live_on(engine.url))
+        engine.kill()
+        engine.restart()
+        run(sys.executable, "-c", PYTHON[2], cwd=tmp_path, CHAT_BROKER=engine.url)
+        asyncio.run(come_back(engine.url, seen))
 
 
 def test_the_files_to_back_up_are_where_it_says() -> None:
