@@ -44,27 +44,32 @@ STEPS: tuple[tuple[str, str, int, bool], ...] = (
 
 @judged("a muted kind is quiet on this device only, and its positions still arrive")
 def check_mute(muting: Any) -> None:
-    """Check the class ``Muting(outbox)``: `hear` mutes and unmutes kinds on one device, `put` passes on."""
+    """Check ``muting(outbox)``, which returns `hear` and `put`: it mutes and unmutes kinds on one device."""
     outboxes = _Outbox(), _Outbox()
-    laptop, phone = (result_of(muting, outbox) for outbox in outboxes)
-    for name in ("hear", "put"):
-        if not callable(getattr(laptop, name, None)):
-            raise NotYet(f"{shown(laptop)} has no method `{name}`; write `def {name}(self, …)` in the class")
+    laptop, phone = (_device(muting, outbox) for outbox in outboxes)
     said: list[str] = []
     for words, kind, position, wanted in STEPS:
         if words:
             said.append(words)
-            result_of(laptop.hear, words)
+            result_of(laptop[0], words)
         whole = {"position": position, "kind": kind, "text": f"{kind} {position}"}
         notification = whole.copy()
         for device in (laptop, phone):
-            result_of(device.put, notification)
+            result_of(device[1], notification)
             if notification != whole:
                 raise NotYet(f"put has changed the dict {shown(whole)}, which all devices get; hand over another one")
         after = f"the laptop said {', '.join(map(repr, said))}; then" if said else "nothing was muted, and"
         expected = whole if wanted else {"position": position}
         _expect_put(outboxes[0], expected, f"{after} to a notification of the kind {kind!r} the laptop", kind)
         _expect_put(outboxes[1], whole, f"{after} to a notification of the kind {kind!r} the phone", kind)
+
+
+def _device(muting: Any, outbox: _Outbox) -> tuple[Any, Any]:
+    """The two functions for one device."""
+    returned = result_of(muting, outbox)
+    if not isinstance(returned, tuple) or len(returned) != 2 or not all(map(callable, returned)):
+        raise NotYet(f"muting(outbox) returned {shown(returned)}, expected two functions: `return hear, put`")
+    return returned[0], returned[1]
 
 
 def _expect_put(outbox: _Outbox, expected: Notification, who: str, kind: str) -> None:
@@ -79,11 +84,11 @@ def _mute_hint(got: list[Any], expected: Notification, who: str, kind: str) -> s
     if len(got) > 1:
         return "call `outbox.put` once"
     if who.endswith("phone"):
-        return "keep what is muted in `self`, for each device"
+        return "make the set inside of `muting`, one for each device"
     if not got:
         if len(expected) == 1:
             return "without its position, the device would ask for it again when it comes back"
-        return f"hand it to `self.outbox.put`; {kind!r} is not muted"
+        return f"hand it to `outbox.put`; {kind!r} is not muted"
     if len(expected) == 1:
         return f"of a muted kind only the position; is {kind!r} still muted after the others?"
     return f"{kind!r} is not muted, so hand over all of it"

@@ -29,130 +29,133 @@ def verdict(check: Check, answer: Answer) -> str:
 # exercise 1
 
 
-class Muting:
+Functions = tuple[Callable[[str], Any], Callable[[dict[str, Any]], Any]]
+
+
+def muting(outbox: Any, muted: set[str] | None = None) -> Functions:
     """The solution of exercise 1."""
+    muted = set() if muted is None else muted
 
-    def __init__(self, outbox: Any) -> None:
-        self.outbox = outbox
-        self.muted: set[str] = set()
-
-    def hear(self, text: str) -> None:
-        """From the device."""
+    def hear(text: str) -> None:
         word, kind = text.split()
-        (self.muted.add if word == "mute" else self.muted.discard)(kind)
+        (muted.add if word == "mute" else muted.discard)(kind)
 
-    def put(self, notification: dict[str, Any]) -> None:
-        """To the device."""
-        if notification["kind"] in self.muted:
-            notification = {"position": notification["position"]}
-        self.outbox.put(notification)
+    def put(notification: dict[str, Any]) -> None:
+        is_muted = notification["kind"] in muted
+        outbox.put({"position": notification["position"]} if is_muted else notification)
+
+    return hear, put
 
 
-class Stub:
+def stub_muting(outbox: Any) -> Functions:
     """As the notebook has it."""
-
-    def __init__(self, outbox: Any) -> None:
-        raise NotImplementedError
+    raise NotImplementedError
 
 
-class OneSetForAll(Muting):
-    """The class has the set, not the device."""
-
-    shared: set[str] = set()  # noqa: RUF012  # that is the mistake
-
-    def __init__(self, outbox: Any) -> None:
-        super().__init__(outbox)
-        self.shared.clear()
-        self.muted = self.shared
+_shared: set[str] = set()
 
 
-class Silent(Muting):
+def one_set_for_all(outbox: Any) -> Functions:
+    """The set is outside."""
+    _shared.clear()
+    return muting(outbox, _shared)
+
+
+def silent(outbox: Any) -> Functions:
     """Drops what is muted, its position too."""
+    muted: set[str] = set()
+    hear, _ = muting(outbox, muted)
 
-    def put(self, notification: dict[str, Any]) -> None:
-        """To the device."""
-        if notification["kind"] not in self.muted:
-            self.outbox.put(notification)
+    def put(notification: dict[str, Any]) -> None:
+        if notification["kind"] not in muted:
+            outbox.put(notification)
+
+    return hear, put
 
 
-class Spoils(Muting):
+def spoils_dict(outbox: Any) -> Functions:
     """Takes the text out of the dict that all devices get."""
+    muted: set[str] = set()
+    hear, _ = muting(outbox, muted)
 
-    def put(self, notification: dict[str, Any]) -> None:
-        """To the device."""
-        if notification["kind"] in self.muted:
+    def put(notification: dict[str, Any]) -> None:
+        if notification["kind"] in muted:
             del notification["kind"], notification["text"]
-        self.outbox.put(notification)
+        outbox.put(notification)
+
+    return hear, put
 
 
-class Deaf(Muting):
+def deaf_ears(outbox: Any) -> Functions:
     """Mutes what nobody means."""
-
-    def hear(self, text: str) -> None:
-        """From the device."""
-        self.muted.add(text)
+    muted: set[str] = set()
+    return muted.add, muting(outbox, muted)[1]
 
 
-class OnlyOne(Muting):
+def only_one(outbox: Any) -> Functions:
     """Remembers one muted kind."""
+    muted: set[str] = set()
 
-    def hear(self, text: str) -> None:
-        """From the device."""
+    def hear(text: str) -> None:
         word, kind = text.split()
-        self.muted = {kind} if word == "mute" else set()
+        muted.clear()
+        if word == "mute":
+            muted.add(kind)
+
+    return hear, muting(outbox, muted)[1]
 
 
-class Forgetful(Muting):
+def forgetful(outbox: Any) -> Functions:
     """Removes what is not there."""
+    muted: set[str] = set()
 
-    def hear(self, text: str) -> None:
-        """From the device."""
+    def hear(text: str) -> None:
         word, kind = text.split()
-        (self.muted.add if word == "mute" else self.muted.remove)(kind)
+        (muted.add if word == "mute" else muted.remove)(kind)
+
+    return hear, muting(outbox, muted)[1]
 
 
-class NoPut:
-    """Has no `put`."""
-
-    def __init__(self, outbox: Any) -> None:
-        pass
-
-    def hear(self, text: str) -> None:
-        """From the device."""
+def one_function(outbox: Any) -> Any:
+    """Returns only `put`."""
+    return muting(outbox)[1]
 
 
-class Twice(Muting):
-    """Puts everything, and then what is not muted."""
+def twice(outbox: Any) -> Functions:
+    """Puts the position, and then all of it."""
+    hear, put = muting(outbox)
 
-    def put(self, notification: dict[str, Any]) -> None:
-        """To the device."""
-        self.outbox.put({"position": notification["position"]})
-        if notification["kind"] not in self.muted:
-            self.outbox.put(notification)
+    def put_twice(notification: dict[str, Any]) -> None:
+        outbox.put({"position": notification["position"]})
+        put(notification)
+
+    return hear, put_twice
 
 
-class Coroutine(Muting):
+def coroutine(outbox: Any) -> Functions:
     """Is asynchronous where nothing waits."""
+    hear, now = muting(outbox)
 
-    async def put(self, notification: dict[str, Any]) -> None:  # type: ignore[override]
-        """To the device."""
-        self.outbox.put(notification)
+    async def put(notification: dict[str, Any]) -> None:
+        now(notification)
+
+    return hear, put
 
 
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (Muting, "passed: a muted kind is quiet on this device only"),
-        (Stub, "still the stub"),
-        (OneSetForAll, "keep what is muted in `self`, for each device"),
-        (Silent, "would ask for it again when it comes back"),
-        (Spoils, "put has changed the dict"),
-        (Deaf, "of a muted kind only the position"),
-        (OnlyOne, "is 'chat' still muted after the others?"),
-        (Forgetful, "raised KeyError: 'chat'"),
-        (NoPut, "has no method `put`"),
-        (Twice, "call `outbox.put` once"),
-        (Coroutine, "write it with `def` instead of `async def`"),
+        (muting, "passed: a muted kind is quiet on this device only"),
+        (stub_muting, "still the stub"),
+        (one_set_for_all, "one for each device"),
+        (silent, "would ask for it again when it comes back"),
+        (spoils_dict, "put has changed the dict"),
+        (deaf_ears, "of a muted kind only the position"),
+        (only_one, "is 'chat' still muted after the others?"),
+        (forgetful, "raised KeyError: 'chat'"),
+        (one_function, "expected two functions: `return hear, put`"),
+        (twice, "call `outbox.put` once"),
+        (coroutine, "write it with `def` instead of `async def`"),
     ],
 )
 def test_mute(answer: Answer, said: str) -> None:
