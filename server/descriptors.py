@@ -11,14 +11,15 @@ except ImportError:  # Windows has no limit of this kind
 
 __all__ = ["raise_descriptors"]
 
-SPARE = 64  # for the log, the listener, and what is opened for a moment
+SPARE = 3_200  # for those without a request yet (`doorman`), for those that uvicorn accepts at once, and for files
 
 
 def raise_descriptors(connections: int) -> int:
     """Let this process and its children hold so many `connections`; how many they can hold now.
 
     The soft limit is raised as far as the hard one, which only the system's owner can raise; what is still missing is
-    logged. Beyond it nobody is accepted until somebody leaves, and those who are connected stay.
+    logged. Beyond it nobody is accepted until somebody leaves. It should not come to that: asyncio then tries 2,048
+    times a second and logs each time, which takes half a megabyte and everybody's time.
     """
     if resource is None:
         return connections
@@ -36,4 +37,4 @@ def raise_descriptors(connections: int) -> int:
             needed,
             allowed,
         )
-    return allowed - SPARE
+    return max(0, allowed - SPARE)

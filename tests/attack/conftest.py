@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -16,15 +17,9 @@ def target() -> Iterator[Target]:
         yield target
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def patient() -> Iterator[Target]:
-    """A server that takes any number of messages, so that what they say is what is tested."""
-    with Target(messages_per_second=1e6, message_burst=1_000_000, message_bytes=1 << 18) as target:
-        yield target
-
-
-@pytest.fixture(scope="module")
-def strict() -> Iterator[Target]:
-    """A server that lets pages of one other origin in."""
-    with Target(origins=["http://allowed.example"], messages_per_second=1e6, message_burst=1_000_000) as target:
+    """A server that takes any number of messages, so that what they say is what is tested, and one origin more."""
+    limits: dict[str, Any] = {"messages_per_second": 1e6, "message_burst": 1_000_000, "message_bytes": 1 << 18}
+    with Target(**limits, origins=["http://allowed.example"]) as target:
         yield target

@@ -32,6 +32,7 @@ from server.__main__ import main
 from server.settings import Settings
 options = Settings.uvicorn_options.fget
 ways_in = {"timeout_keep_alive": int(os.environ["PATIENCE"]), "ws_per_message_deflate": "COMPRESSED" in os.environ}
+ways_in["loop"] = os.environ.get("LOOP", "auto")
 if "GUARDED" in os.environ:
     ways_in |= {"http": "server.doorman:Doorman", "ws": "server.guard:GuardedProtocol"}
 Settings.uvicorn_options = property(lambda self: options(self) | ways_in)

@@ -94,11 +94,11 @@ def test_a_request_behind_the_upgrade_is_no_request(target: Target) -> None:
         "javascript:alert(1)",
     ],
 )
-def test_an_origin_that_looks_right_is_wrong(strict: Target, origin: str) -> None:
+def test_an_origin_that_looks_right_is_wrong(patient: Target, origin: str) -> None:
     """Prefix, suffix, user part, port, other spellings of the address, look-alikes, lists: 4003, and no welcome."""
-    host = f"127.0.0.1:{strict.port}"
-    value = origin.format(host=host, port=strict.port)
-    answer = strict.answer(strict.request("eve", f"Origin: {value}"))
+    host = f"127.0.0.1:{patient.port}"
+    value = origin.format(host=host, port=patient.port)
+    answer = patient.answer(patient.request("eve", f"Origin: {value}"))
     assert b"welcome" not in answer
     assert b"\x0f\xa3" in answer or answer.startswith(b"HTTP/1.1 403 "), answer  # 4003 in a close frame
 
@@ -107,15 +107,15 @@ def test_an_origin_that_looks_right_is_wrong(strict: Target, origin: str) -> Non
     "origin",
     ["http://{host}", "HTTP://{host}", "http://allowed.example", "http://ALLOWED.example", "http://allowed.example:80"],
 )
-def test_an_origin_that_is_right_is_right_in_every_spelling(strict: Target, origin: str) -> None:
+def test_an_origin_that_is_right_is_right_in_every_spelling(patient: Target, origin: str) -> None:
     """Scheme and host are the same in capitals, and port 80 is the one of http (RFC 6454, 4)."""
-    value = origin.format(host=f"127.0.0.1:{strict.port}")
-    with strict.upgraded("ana", f"Origin: {value}") as raw:
+    value = origin.format(host=f"127.0.0.1:{patient.port}")
+    with patient.upgraded("ana", f"Origin: {value}") as raw:
         assert b"welcome" in raw.recv(1_000)
 
 
-def test_two_origins_are_none(strict: Target) -> None:
+def test_two_origins_are_none(patient: Target) -> None:
     """A proxy may look at the one and the server at the other."""
-    own = f"Origin: http://127.0.0.1:{strict.port}"
+    own = f"Origin: http://127.0.0.1:{patient.port}"
     for headers in ([own, "Origin: http://evil.example"], ["Origin: http://evil.example", own]):
-        assert b"welcome" not in strict.answer(strict.request("eve", *headers))
+        assert b"welcome" not in patient.answer(patient.request("eve", *headers))

@@ -92,8 +92,9 @@ def test_the_oldest_of_too_many_has_to_go() -> None:
 def test_a_server_without_descriptors_comes_back() -> None:
     """While there are none, those who are connected are served; when the attackers' time is over, others get in.
 
-    With uvloop newcomers are turned away until then, with asyncio they wait.
+    This is uvloop; asyncio fills the log meanwhile, and everybody waits (`server.descriptors`).
     """
+    pytest.importorskip("uvloop", reason="asyncio does not carry on well without descriptors")
 
     def gets_in() -> bool:
         try:

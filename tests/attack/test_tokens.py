@@ -42,7 +42,7 @@ FORGED = {
     "alg None": f"{part({'alg': 'None'})}.{part(GOOD)}.",
     "no alg": signed({}, GOOD),
     "alg none, signed": signed({"alg": "none"}, GOOD),
-    "another algorithm": jwt.encode(GOOD, KEY, algorithm="HS512"),
+    "another algorithm": jwt.encode(GOOD, KEY * 2, algorithm="HS512"),
     "an algorithm of public keys": signed({"alg": "RS256"}, GOOD),
     "a list of algorithms": signed({"alg": ["HS256"]}, GOOD),
     "another key": jwt.encode(GOOD, KEY[::-1], algorithm="HS256"),
@@ -84,8 +84,9 @@ def test_a_forged_token_opens_nothing(target: Target, token: str) -> None:
         answer = target.answer(request)
         assert b"\x0f\xa1" in answer or answer.startswith(b"HTTP/1.1 400 "), answer  # 4001
         assert b"welcome" not in answer
-    for headers in ({"Authorization": f"Bearer {token}"}, {"Cookie": f"chat_session={token}", "Origin": origin}):
-        assert httpx.post(f"{origin}/ticket", headers=headers, trust_env=False).status_code == 401
+    for header in (f"Authorization: Bearer {token}", f"Origin: {origin}\r\nCookie: chat_session={token}"):
+        request = f"POST /ticket HTTP/1.1\r\nHost: 127.0.0.1:{target.port}\r\nConnection: close\r\n{header}\r\n\r\n"
+        assert target.answer(request.encode()).startswith(b"HTTP/1.1 401 ")
     assert target.log.count("Traceback") == failures
 
 
