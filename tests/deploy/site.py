@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -28,10 +29,11 @@ from server.cell import discard
 
 __all__ = ["CONFIGURATION", "DEADLINE", "NAME", "Site", "nginx", "until"]
 
-DEADLINE = 15.0  # seconds that anything here may take, on a busy machine
+DEADLINE = 30.0  # seconds that anything here may take, on a very busy machine
 NAME = "localhost"
 KEY = "a secret of thirty-two characters"
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "nginx.conf"
+PORTS = range(12_000, 20_000)
 TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
@@ -49,15 +51,22 @@ def until(holds: Callable[[], Any], what: str) -> None:
 
 
 def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """A port that is free, and that the system gives to no outgoing connection in the meantime."""
+    for port in random.sample(PORTS, 50):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError(f"no port of {PORTS!r} is free")
 
 
 class Server:
     """One ``python -m server``, as its unit starts it."""
 
-    def __init__(self, folder: Path, environment: dict[str, str], port: int = 0) -> None:
+    def __init__(self, folder: Path, environment: dict[str, str], port: int) -> None:
         self._arguments = (folder, environment)
         self.lines: list[str] = []
         self._process = subprocess.Popen(
@@ -133,7 +142,7 @@ class Site:
                 "CHAT_GRACE_SECONDS": "0",
                 "CHAT_BROKER": f"{self.engine.url}?prefix={self.engine.prefix}",
             }
-            self.servers = [Server(self.folder, environment) for _ in range(2)]
+            self.servers = [Server(self.folder, environment, free_port()) for _ in range(2)]
             self._start_nginx()
         except BaseException:
             self.__exit__()
