@@ -85,8 +85,8 @@ def test_a_forged_token_opens_nothing(target: Target, token: str) -> None:
         assert b"\x0f\xa1" in answer or answer.startswith(b"HTTP/1.1 400 "), answer  # 4001
         assert b"welcome" not in answer
     for header in (f"Authorization: Bearer {token}", f"Origin: {origin}\r\nCookie: chat_session={token}"):
-        request = f"POST /ticket HTTP/1.1\r\nHost: 127.0.0.1:{target.port}\r\nConnection: close\r\n{header}\r\n\r\n"
-        assert target.answer(request.encode()).startswith(b"HTTP/1.1 401 ")
+        post = f"POST /ticket HTTP/1.1\r\nHost: 127.0.0.1:{target.port}\r\nConnection: close\r\n{header}\r\n\r\n"
+        assert target.answer(post.encode()).startswith(b"HTTP/1.1 401 ")
     assert target.log.count("Traceback") == failures
 
 
