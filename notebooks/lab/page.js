@@ -16,7 +16,7 @@ function render({ model, el }) {
   const frame = document.createElement("iframe");
   frame.src = address;
   frame.title = model.get("title");
-  frame.style.cssText = `width: 100%; height: ${model.get("height")}px; border: 1px solid currentColor; border-radius: 8px`;
+  frame.style.cssText = `width: 100%; height: ${model.get("height")}px; border: 1px solid currentColor; border-radius: 8px; box-sizing: border-box`;
   const link = document.createElement("a");
   link.href = address;
   link.target = "_blank";
