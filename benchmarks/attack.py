@@ -33,6 +33,7 @@ from tests.attack.test_tokens import FORGED
 AT_ONCE = 100  # connections that an attack works with at a time
 PATIENCE = 10.0  # seconds until an attacker gives up waiting for an answer
 BOUND = 64 << 20  # bytes that an attack may cost the server at any moment
+CROWD = 192 << 20  # where thousands of connections are open at once, of 34 KiB each
 
 Tally = Counter[str]
 Run = Callable[[Target, int, Tally], Coroutine[Any, Any, None]]
@@ -228,12 +229,14 @@ ATTACKS = [
         name="connections of one user, kept open",
         number=2_000,
         run=requests(lambda target, _: target.request("eve"), wait=5, at_once=2_000),
+        memory=CROWD,
     ),
     Attack(
         name="connections beyond the limit of 1,000",
         number=3_000,
         run=requests(lambda target, index: target.request(f"user {index}"), wait=5, at_once=3_000),
         settings={"connections": 1_000},
+        memory=CROWD,
     ),
     Attack(name="rooms, 500 joins each", number=100, run=flood(ROOMS, 1, wait=3)),
     Attack(
@@ -254,6 +257,7 @@ ATTACKS = [
             wait=5,
             at_once=3_000,
         ),
+        memory=CROWD,
     ),
 ]
 
@@ -269,7 +273,7 @@ def attack(one: Attack, number: int) -> tuple[Cost, Tally, float, str]:
                 asyncio.run(one.run(target, number, tally))
                 began = time.monotonic() - began
         except AssertionError as error:
-            broken = str(error).splitlines()[0] or "broken"
+            broken = next(iter(str(error).splitlines()), "over the bound of memory")
     return cost, tally, began, broken
 
 

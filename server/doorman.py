@@ -18,6 +18,7 @@ from uvicorn.server import ServerState
 __all__ = ["MOST_AHEAD", "MOST_WAITING", "Doorman"]
 
 MOST_WAITING = 1_000  # connections of a process that may be without a complete request at a time
+LEAST_SECONDS = 1.0  # that everybody has: when thousands come back at once, their requests are here, but not yet read
 MOST_AHEAD = 65_536  # bytes of requests that a client may send before it has the answer to the first
 
 
@@ -25,8 +26,8 @@ class Doorman(H11Protocol):
     """uvicorn's own protocol, with a deadline of ``timeout_keep_alive`` seconds for each thing that a client does.
 
     A request that is not complete by then, or an answer that is not read, costs the connection. So does being the
-    oldest of more than `MOST_WAITING` connections without a complete request: an attacker can open more of them than
-    there are descriptors, and an honest client needs a moment only.
+    oldest of more than `MOST_WAITING` connections without a complete request for `LEAST_SECONDS`: an attacker can open
+    more of them than there are descriptors, and an honest client needs a moment only.
     """
 
     _deadline: asyncio.TimerHandle | None = None
@@ -106,9 +107,8 @@ class Doorman(H11Protocol):
         elif self._deadline is None:
             self._deadline = self.loop.call_later(self.timeout_keep_alive, self.transport.abort)
             waiting = _waiting.setdefault(self.server_state, {})
-            waiting[self] = None
-            if len(waiting) > MOST_WAITING:
-                oldest = next(iter(waiting))
+            waiting[self] = now = self.loop.time()
+            while len(waiting) > MOST_WAITING and waiting[oldest := next(iter(waiting))] < now - LEAST_SECONDS:
                 oldest._stop_waiting()
                 oldest.transport.abort()
 
@@ -128,5 +128,5 @@ class Doorman(H11Protocol):
             self.loop.call_later(self.timeout_keep_alive, self.transport.abort)
 
 
-_waiting: WeakKeyDictionary[ServerState, dict[Doorman, None]] = WeakKeyDictionary()
-"""Who is without a complete request, by server, the oldest first."""
+_waiting: WeakKeyDictionary[ServerState, dict[Doorman, float]] = WeakKeyDictionary()
+"""Who is without a complete request, by server, and since when; the oldest first."""
