@@ -7,6 +7,7 @@ back by itself.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import cycle
@@ -22,7 +23,7 @@ DEADLINE = 4.0  # seconds until what is waited for must have happened
 PAUSE = 0.01  # seconds between two orders
 AGAIN = 0.05  # seconds until an order that was not accepted is pushed again
 
-WIRES = Wires(proxy=None, ping_seconds=0.25, backoff=Backoff(base=0.05, longest=0.2))
+WIRES = Wires(proxy=None, backoff=Backoff(base=0.05, longest=0.2))
 
 
 class Shop:
@@ -36,6 +37,7 @@ class Shop:
         self._urls: Iterator[str] = cycle(urls)
         self._headers = dict(headers)
         self._path = f"users/{user}/notifications"
+        self._batch = secrets.token_hex(4)  # another shop's "order 1" is another order
         self._over = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -68,7 +70,7 @@ class Shop:
                 await asyncio.sleep(PAUSE)
 
     async def _push(self, http: httpx.AsyncClient, text: str) -> None:
-        order = {"kind": "order", "text": text, "key": text}
+        order = {"kind": "order", "text": text, "key": f"{self._batch} {text}"}
         while True:
             try:
                 answer = await http.post(next(self._urls) + self._path, json=order)
