@@ -99,10 +99,10 @@ def test_nobody_gets_compression(target: Target) -> None:
 
 
 def test_a_bomb_is_measured_unpacked() -> None:
-    """With compression switched on, a small frame that becomes 32 MiB is refused at 16 KiB."""
-    data = bomb(1 << 25)
+    """With compression switched on, a small frame that becomes 16 MiB is refused at 16 KiB."""
+    data = bomb(1 << 24)
     with Target(compressed=True) as target, beside(target, memory=SMALL):
-        for _ in range(5):
+        for _ in range(3):
             with target.upgraded("eve", DEFLATE) as raw:
                 assert close_code(pour(raw, data, 1)) == CloseCode.MESSAGE_TOO_BIG
 
