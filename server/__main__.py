@@ -12,6 +12,7 @@ import uvicorn
 
 from .app import create_app
 from .command import parse
+from .descriptors import raise_descriptors
 from .errors import ServerError
 
 __all__ = ["main"]
@@ -22,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         command = parse(sys.argv[1:] if arguments is None else arguments)
         app = create_app(command)  # also where it is only to find what is wrong, before any worker does
+        raise_descriptors(command.connections)
         # uvicorn drains, and then raises the signal again, which would end the process as if it had not
         signal.signal(signal.SIGTERM, _nothing)
         if command.workers == 1:

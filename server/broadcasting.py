@@ -196,7 +196,7 @@ class Outbox:
         self._size += message.size - self._waiting[place].size
         self._waiting[place] = message
         self._dropped += 1
-        if self._size > self._cap_bytes:
+        if len(self._waiting) > self._cap_messages or self._size > self._cap_bytes:
             self._make_room()
         return True
 

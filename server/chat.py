@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import inspect
+import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -243,7 +245,9 @@ class Chat:
     async def _say(self, connection: Connection, feed: Feed, say: Say) -> None:
         before = feed.position
         message = ChatMessage(room=say.room, user=connection.user, text=say.text, id=say.id)
-        key = None if say.key is None else f"{connection.user}:{say.key}"
+        # of any length and character, and still nobody's else
+        named = json.dumps([connection.user, say.key]).encode()
+        key = None if say.key is None else hashlib.sha256(named).hexdigest()
         position = await self._broker.publish(topic_of(say.room), message.encode(), key=key)
         if position.epoch == before.epoch and position.offset <= before.offset:
             feed.flush()

@@ -82,7 +82,8 @@ class Door:
         router = APIRouter(tags=["who are you"])
         router.post("/ticket", summary="A pass for one connection")(self.issue_ticket)
         if self._settings.demo_login:
-            router.post("/login", status_code=204, summary="Log in under any name")(self.log_in)
+            size = self._settings.message_bytes
+            router.post("/login", status_code=204, max_body_size=size, summary="Log in under any name")(self.log_in)
             router.delete("/login", status_code=204, summary="Log out")(self.log_out)
         return router
 

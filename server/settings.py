@@ -102,6 +102,9 @@ class Settings(BaseSettings):
     """Seconds until a connection that takes nothing of what waits for it is closed (4008), and as many more until
     its socket is taken away, should the peer not even read that."""
 
+    request_seconds: int = Field(default=5, gt=0)
+    """Seconds in which a request must have come whole, and an idle HTTP connection is closed."""
+
     idle_seconds: float | None = Field(default=None, gt=0)
     """Seconds without a message from the client until it is closed (1008); none: it may listen for ever.
 
@@ -147,7 +150,9 @@ class Settings(BaseSettings):
         33 KiB for each connection.
         """
         return {
-            "ws": "server.frames:FanoutProtocol",
+            "http": "server.doorman:Doorman",
+            "ws": "server.guard:GuardedProtocol",
+            "timeout_keep_alive": self.request_seconds,
             "ws_max_size": self.message_bytes,
             "ws_per_message_deflate": False,
         }

@@ -31,10 +31,9 @@ import sys
 from server.__main__ import main
 from server.settings import Settings
 options = Settings.uvicorn_options.fget
-ways_in = {"timeout_keep_alive": int(os.environ["PATIENCE"]), "ws_per_message_deflate": "COMPRESSED" in os.environ}
-ways_in["loop"] = os.environ.get("LOOP", "auto")
-if "GUARDED" in os.environ:
-    ways_in |= {"http": "server.doorman:Doorman", "ws": "server.guard:GuardedProtocol"}
+ways_in = {"ws_per_message_deflate": "COMPRESSED" in os.environ, "loop": os.environ.get("LOOP", "auto")}
+if "UNGUARDED" in os.environ:
+    ways_in |= {"http": "auto", "ws": "server.frames:FanoutProtocol"}
 Settings.uvicorn_options = property(lambda self: options(self) | ways_in)
 sys.exit(main())
 """
@@ -54,9 +53,9 @@ class Target:
     """A server of its own; further options are settings: ``Target(messages_per_second=5)``."""
 
     def __init__(self, *, guarded: bool = True, compressed: bool = False, patience: int = 5, **settings: Any) -> None:
-        self._options = {"PATIENCE": str(patience)}
-        self._options |= {name: "1" for name, wish in {"COMPRESSED": compressed, "GUARDED": guarded}.items() if wish}
-        self._settings = {"broker": "memory:", "port": 0, "grace_seconds": 0} | settings
+        wishes = {"COMPRESSED": compressed, "UNGUARDED": not guarded}
+        self._options = {name: "1" for name, wish in wishes.items() if wish}
+        self._settings = {"broker": "memory:", "port": 0, "grace_seconds": 0, "request_seconds": patience} | settings
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115  # a pipe that nobody reads would stop the server
         self.port = 0
 

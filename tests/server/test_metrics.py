@@ -28,7 +28,8 @@ def test_what_happens_is_counted() -> None:
         assert after["chat_rooms"] == after["chat_broker_ready"] == 1
         assert after["chat_deliveries_total"] - before["chat_deliveries_total"] >= 4
         assert after["chat_publish_to_deliver_seconds_count"] == 2
-        assert after["chat_outbox_messages"] == after["chat_blocked_connections"] == 0
+        for name in ("chat_outbox_messages", "chat_blocked_connections"):
+            assert after[name] == before[name]  # of the whole process, in which other tests have left theirs
 
 
 def test_the_numbers_can_be_left_out() -> None:

@@ -11,11 +11,7 @@ from fastapi.responses import HTMLResponse
 from playwright.sync_api import Browser, Page
 
 from server import BackgroundServer, serve
-from tests.browser.conftest import browser
-
-from .target import Target
-
-__all__ = ["browser"]
+from tests.attack.target import Target
 
 CONNECT = """address => new Promise(done => {
     const heard = []
@@ -39,6 +35,13 @@ SANDBOX = """address => new Promise(done => {
     <${"/"}script>`
     document.body.append(frame)
 })"""
+
+
+@pytest.fixture(scope="module")
+def target() -> Iterator[Target]:
+    """The server with its own limits, and the demo login."""
+    with Target(demo_login=True) as target:
+        yield target
 
 
 @pytest.fixture(scope="module")
