@@ -127,16 +127,18 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
     def flush(self) -> None:
         """Write what the source has, as far as the peer takes it."""
         source = self._source
-        if source is None or self.conn.state is State.CONNECTING:
+        state = self.conn.state
+        if source is None or state is State.CONNECTING:
             return
-        if self.conn.state is not State.OPEN or self.transport.is_closing():
+        if state is not State.OPEN or self.transport.is_closing():
             source.lost()
             return
         while self.writable.is_set():
             data = source.take_frames(CHUNK)
-            if not data:
-                return
-            self.transport.write(data)
+            if data:
+                self.transport.write(data)
+            if len(data) < CHUNK:
+                return  # that was all
         source.block(blocked=True)
 
     async def send(self, message: Any) -> None:

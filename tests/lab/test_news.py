@@ -34,14 +34,14 @@ def written(position: dict[str, Any]) -> str:
 
 
 async def ask(url: str, after: Any, heard: Heard) -> None:
-    """Poll without a pause."""
+    """Poll, no faster than one user may."""
     async with httpx.AsyncClient(base_url=url, headers=HEADERS) as http:
         while True:
             page = (await http.get("/notifications", params={"after": written(after)})).json()
             after = page["position"]
             for notification in page["notifications"]:
                 heard(notification["text"])
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.25)
 
 
 async def listen(url: str, after: Any, heard: Heard) -> None:
