@@ -7,6 +7,8 @@ export function showInbox(inbox) {
   $("bell-count").hidden = !unread;
   $("bell-count").textContent = unread > 99 ? "99+" : unread || "";
   $("bell").ariaLabel = unread ? `Notifications, ${unread} unread` : "Notifications";
+  // a button that is disabled loses the focus, and nobody would get it back
+  if (!unread && document.activeElement === $("read-all")) $("bell").focus();
   $("read-all").disabled = !unread;
   $("no-notifications").hidden = Boolean(items.length);
   $("notifications").replaceChildren(...items.map((item) => notification(item, inbox.isUnread(item))).reverse());

@@ -37,7 +37,11 @@ async def ask(url: str, after: Any, heard: Heard) -> None:
     """Poll, no faster than one user may."""
     async with httpx.AsyncClient(base_url=url, headers=HEADERS) as http:
         while True:
-            page = (await http.get("/notifications", params={"after": written(after)})).json()
+            answer = await http.get("/notifications", params={"after": written(after)})
+            if answer.status_code == 429:  # all ways together have asked too often
+                await asyncio.sleep(0.5)
+                continue
+            page = answer.raise_for_status().json()
             after = page["position"]
             for notification in page["notifications"]:
                 heard(notification["text"])
