@@ -83,7 +83,7 @@ def test_each_way_is_counted_on_its_own() -> None:
     assert pushed.requests == pushed.held == 1
     assert polled.requests > 1
     assert min(polled.bytes, pushed.bytes) > 0
-    assert polled.lines == 9 + 3  # with `written`, which it calls
+    assert polled.lines == 13 + 3  # with `written`, which it calls
     draw(measured)
     assert [axis.get_title() for axis in plt.gcf().axes] == [
         "requests",
