@@ -223,6 +223,8 @@ class BackgroundServer:
             for task in tasks:
                 task.cancel()
             self._loop.run_until_complete(asyncio.wait(tasks, timeout=0.1))
+            for task in tasks:
+                _end(task)
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
 
@@ -285,3 +287,11 @@ def _blocked_at(thread: threading.Thread) -> str:
 
 def _rooted(path: str) -> str:
     return path if path.startswith("/") else f"/{path}"
+
+
+def _end(task: asyncio.Task[Any]) -> None:
+    """End a task that was cancelled and goes on, here: the garbage collector would do it in the thread of another."""
+    if not task.done():
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # as asyncio's own gather() does
+        with suppress(RuntimeError):  # it does not end even so
+            task.get_coro().close()

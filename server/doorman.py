@@ -32,6 +32,8 @@ class Doorman(H11Protocol):
 
     _deadline: asyncio.TimerHandle | None = None
     _stall: asyncio.TimerHandle | None = None
+    _answered: object = None  # the request that was answered before all of its body had come
+    _surplus = 0  # bytes of that body that have come since
 
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for a request."""
@@ -55,11 +57,17 @@ class Doorman(H11Protocol):
         """
         super().data_received(data)
         self._look()
+        if self.cycle is self._answered and self.conn.their_state is h11.SEND_BODY:
+            self._surplus += len(data)
+            if self._surplus > MOST_AHEAD:  # it has been refused, and goes on
+                self.transport.abort()
         if self.conn.their_state is h11.DONE and len(self.conn.trailing_data[0]) > MOST_AHEAD:
             self.transport.abort()
 
     def on_response_complete(self) -> None:
         """Begin to wait for the next request, or for the answer to be read."""
+        if self.conn.their_state is h11.SEND_BODY:
+            self._answered, self._surplus = self.cycle, 0
         super().on_response_complete()
         self._look()
         self._abort_later()

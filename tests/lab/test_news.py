@@ -24,7 +24,8 @@ from server.tickets import issue_session
 mpl.use("agg")
 
 KEY = "a key of this test, and of no other thing"
-HEADERS = {"Authorization": f"Bearer {issue_session('ana', key=KEY, seconds=60)}"}
+ANA = issue_session("ana", key=KEY, seconds=24 * 3600)  # made at collection, used minutes later
+HEADERS = {"Authorization": f"Bearer {ANA}"}
 Heard = Callable[[str], None]
 
 

@@ -256,7 +256,10 @@ def test_a_cookie_and_a_query_are_off_unless_named() -> None:
         assert knock(server, f"/ws?ticket={ticket}", additional_headers=cookie, origin=own).startswith("HTTP 401")
 
 
-@pytest.mark.parametrize("wrong", ["", "x", "a.b.c", issue_ticket("ada", key="another secret of the right size")])
+FORGED = issue_ticket("ada", key="another secret of the right size", seconds=24 * 3600)
+
+
+@pytest.mark.parametrize("wrong", ["", "x", "a.b.c", FORGED])
 def test_a_wrong_ticket_is_refused(ticketed: BackgroundServer, wrong: str) -> None:
     """Missing, malformed and forged tickets get one and the same answer."""
     answer = 'HTTP 401 {"detail":"credentials are missing, wrong or expired"}'
