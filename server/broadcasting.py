@@ -318,7 +318,7 @@ class FrameOutbox(Outbox):
         if not waiting:
             self._due = False
             return b""
-        if self._size > size or self._places:
+        if self._size >= size or self._places:
             waiting = self._take(self._first(size))
         else:
             self._waiting = []

@@ -46,7 +46,7 @@ export function showLogin(name, error = "") {
   $("login").hidden = false;
   $("name").value ||= name;
   $("login-error").textContent = error;
-  $("name").focus();
+  focus($("name"));
   document.title = "Chat";
 }
 
@@ -59,7 +59,12 @@ export function showChat() {
 
 export function focusText() {
   // on a phone the keyboard would cover what was just opened
-  if (matchMedia("(pointer: fine)").matches) $("text").focus();
+  if (matchMedia("(pointer: fine)").matches) focus($("text"));
+}
+
+function focus(field) {
+  // in a frame of another page, what is typed may be meant for that page
+  if (window.parent === window || document.hasFocus()) field.focus();
 }
 
 export function showMe(user) {

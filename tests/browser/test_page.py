@@ -205,6 +205,7 @@ def test_nothing_is_lost_or_doubled_by_a_restart(visit: Visit, tmp_path: Path) -
         ana, ben = visit(tap.http(), "Ana"), visit(first, "Ben")
         ana.say("before")
         ben.hears("before")
+        expect(ana.log.locator("[data-sent=sent]")).to_have_count(1)  # it has been answered
         tap.stall("server")
         ana.say("heard, but not answered")
         ben.hears("heard, but not answered")

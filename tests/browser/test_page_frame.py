@@ -29,6 +29,8 @@ def test_a_reader_comes_in_within_the_frame(way: str, request: pytest.FixtureReq
         notebook.run(0)
         frame = notebook.output(0).frame_locator("iframe[title='The chat page']")
         name = frame.get_by_label("Your name")
+        expect(name).to_be_visible()
+        assert jupyter.page.evaluate("document.activeElement.tagName") != "IFRAME"  # the reader was elsewhere
         name.fill("Ana")
         name.press("Enter")
         expect(frame.locator("#state-text")).to_have_text("online")

@@ -126,10 +126,13 @@ async def stay(websocket: WebSocket, outbox: Outbox) -> None:
         await websocket.receive_text()
 
 
+FILLED = 500  # messages of 20,000 bytes: more than the 4 MiB that a kernel takes for one socket
+
+
 async def fill(websocket: WebSocket, outbox: Outbox) -> None:
     """A handler that has more to say than a peer takes that does not read."""
     await websocket.accept()
-    for _ in range(200):
+    for _ in range(FILLED):
         outbox.put("x" * 20_000)
         await asyncio.sleep(0)
     while True:
@@ -567,7 +570,8 @@ def test_a_peer_that_reads_again_has_all_its_time_again() -> None:
     stage = Stage(fill, {"overflow": Overflow.DROP_OLDEST, "seconds": DEADLINE})
     with stage.open() as server, Silent(server, "sid", greeting="") as sid:
         protocol, outbox = stage.protocols.get(timeout=DEADLINE), stage.outboxes.get(timeout=DEADLINE)
-        until(lambda: outbox.statistics().dropped > 100)
+        until(lambda: (now := outbox.statistics()).sent + now.dropped + now.messages == FILLED)
+        assert outbox.statistics().dropped > 0
         assert protocol._stall is not None
         on_loop(protocol, lambda: outbox.put("the end"))
         received = b""
