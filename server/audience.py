@@ -68,10 +68,6 @@ class Audience(Generic[R]):
         if not self._due:
             return
         due, self._due = self._due, []
-        if len(due) == 1:
-            for receiver in self._receivers:
-                receiver.deliver(due[0])
-        else:
-            batch = Batch(tuple(due))
-            for receiver in self._receivers:
-                receiver.deliver_all(batch)
+        batch = Batch(tuple(due))
+        for receiver in self._receivers:
+            receiver.deliver_all(batch)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
@@ -22,7 +23,7 @@ from websockets.protocol import State
 
 from .messages import CloseCode
 
-__all__ = ["EXTENSION", "FanoutProtocol", "Source"]
+__all__ = ["CHUNK", "EXTENSION", "FanoutProtocol", "Flusher", "Source"]
 
 EXTENSION = "chat.frames"
 HIGH_WATER = 1 << 16  # bytes that the transport holds for a peer before the source has to wait
@@ -39,6 +40,15 @@ class Source(Protocol):
 
     def __len__(self) -> int:
         """Messages that wait."""
+
+    def flush(self) -> None:
+        """Send what waits, by `FanoutProtocol.flush` or, where there is one, by the way of its own."""
+
+    def set_way(self, write: Callable[[bytes], object] | None) -> None:
+        """The connection is open and its peer keeps up: whole frames may be written; or, with None, no longer."""
+
+    def abort(self) -> None:
+        """Call `FanoutProtocol.abort`."""
 
     def take_frames(self, size: int) -> bytes:
         """Frames that wait, whole and joined: all, or as many as it takes to fill `size` bytes."""
@@ -75,8 +85,8 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
 
     # for the app
 
-    def attach(self, source: Source, *, seconds: float = 10.0) -> None:
-        """Send what `source` has, from `flush_soon` on; one for each connection.
+    def attach(self, source: Source, *, seconds: float = 10.0) -> Flusher:
+        """Send what `source` has, each time that it is added to the flusher; one for each connection.
 
         A peer that takes nothing for so many `seconds` is too slow, and one that has been told to go
         loses its socket after as many.
@@ -87,16 +97,17 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
         if self._source is not None:
             raise RuntimeError(f"{self._source!r} sends over this connection; open one outbox for each connection")
         self._source, self._seconds = source, seconds
-        self._flusher = _flushers.setdefault(self.loop, _Flusher())
+        flusher = _flushers.setdefault(self.loop, Flusher())
         self.transport.set_write_buffer_limits(HIGH_WATER)  # with TLS it would be eight times as much
         if self.disconnected:
             source.lost()
         elif not self.writable.is_set():
             self._watch()
+        return flusher
 
-    def flush_soon(self) -> None:
-        """The source has something: take it when the loop comes round, with what it has got by then."""
-        self._flusher.add(self)
+    def abort(self) -> None:
+        """Take the connection away: nothing more is sent, and what the transport holds is lost."""
+        self.transport.abort()
 
     def finish(self, code: int, reason: str) -> None:
         """Say goodbye at once, behind what the transport holds already, and end the handler's `receive`.
@@ -107,6 +118,7 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
             self._farewell = (code, reason)
         if self.conn.state is not State.OPEN or self.transport.is_closing():
             return
+        self._bar()
         self.conn.send_close(code, reason)
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = self._finished = True
@@ -137,9 +149,16 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
             data = source.take_frames(CHUNK)
             if data:
                 self.transport.write(data)
-            if len(data) < CHUNK:
-                return  # that was all
+            if len(data) < CHUNK:  # that was all
+                if self.writable.is_set():
+                    source.set_way(self.transport.write)
+                return
         source.block(blocked=True)
+
+    def _bar(self) -> None:
+        """From here on the source has to ask: frames may not go out any more, or not yet."""
+        if self._source is not None:
+            self._source.set_way(None)
 
     async def send(self, message: Any) -> None:
         """ASGI's `send`: after the frames that wait already.
@@ -152,6 +171,8 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
             await self._flush_all(self._source)
         if self._finished:
             raise ClientDisconnected
+        if message["type"] != "websocket.send":
+            self._bar()  # no frame goes after a close frame
         await super().send(message)
         if message["type"] == "websocket.accept":
             del self.request, self.response  # two kilobytes; the scope has what an app needs
@@ -172,6 +193,7 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
     def pause_writing(self) -> None:
         """The transport is full: the source waits, and the peer's time runs."""
         super().pause_writing()
+        self._bar()
         if self._source is not None and self._stall is None:
             self._watch()
 
@@ -184,7 +206,7 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
             self._pong = b""
         if self._source is not None:
             self._source.block(blocked=False)
-            self.flush_soon()
+            _flushers[self.loop].add(self._source)
 
     def _watch(self) -> None:
         buffered = self.transport.get_write_buffer_size()
@@ -234,6 +256,7 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
             # the pong may have come and lie unread, because the handler has not asked for more yet
             self.pong_timer = self.loop.call_later(self.ping_timeout or 20.0, self.keepalive_timeout)
             return
+        self._bar()
         super().keepalive_timeout()
         if self.conn.close_sent is not None:
             self._tell(self.conn.close_sent.code, self.conn.close_sent.reason)
@@ -244,10 +267,17 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
     def shutdown(self) -> None:
         """Say 1012 and close; whoever does not take it loses its socket after a deadline."""
         self.flush()
+        self._bar()
         if self.handshake_complete and self.conn.state is not State.OPEN:
             self.close_sent = True  # or uvicorn would fail on a second close frame
         super().shutdown()
         self._abort_later()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the peer sends; after a close frame or an error it gets nothing more."""
+        super().data_received(data)
+        if self.conn.state is not State.OPEN:
+            self._bar()
 
     def eof_received(self) -> None:
         """Let asyncio close; a peer that is done but does not read loses its socket after a deadline."""
@@ -316,31 +346,32 @@ class _Events:
         return self.get_nowait()
 
 
-class _Flusher:
-    """Writes to all connections of one loop that have something to send, once each time the loop comes round."""
+class Flusher:
+    """Has all sources of one loop that were added flush, once each time the loop comes round."""
 
     def __init__(self) -> None:
-        self._due: list[FanoutProtocol] = []
+        self._due: list[Source] = []
         self._scheduled = False
 
-    def add(self, connection: FanoutProtocol) -> None:
-        self._due.append(connection)
+    def add(self, source: Source) -> None:
+        """The source has something to send; what it gets until the loop comes round goes with it."""
+        self._due.append(source)
         if not self._scheduled:
             self._scheduled = True
-            connection.loop.call_soon(self._flush)
+            asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
         turn, self._due = self._due[:TURN], self._due[TURN:]
-        for connection in turn:
+        for source in turn:
             try:
-                connection.flush()
+                source.flush()
             except Exception:
                 # it must not stop the others; a connection that cannot be written to is over
                 logging.getLogger("uvicorn.error").exception("a connection failed to send frames")
-                connection.transport.abort()
+                source.abort()
         self._scheduled = bool(self._due)
         if self._scheduled:
-            turn[0].loop.call_soon(self._flush)
+            asyncio.get_running_loop().call_soon(self._flush)
 
 
-_flushers: WeakKeyDictionary[asyncio.AbstractEventLoop, _Flusher] = WeakKeyDictionary()
+_flushers: WeakKeyDictionary[asyncio.AbstractEventLoop, Flusher] = WeakKeyDictionary()

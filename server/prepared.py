@@ -46,6 +46,15 @@ class Batch:
     messages: tuple[Prepared, ...]
     size: int = field(init=False)
     """Bytes of all of them as UTF-8."""
+    frames: bytes = field(init=False, repr=False, compare=False)
+    """Their frames, joined. Built when they are first asked for."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", sum(message.size for message in self.messages))
+
+    def __getattr__(self, name: str) -> bytes:
+        if name != "frames":
+            raise AttributeError(name)
+        frames = b"".join([message.frame for message in self.messages])
+        object.__setattr__(self, "frames", frames)
+        return frames

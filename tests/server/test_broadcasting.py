@@ -23,7 +23,6 @@ from websockets.frames import Frame, Opcode
 
 from server import BackgroundServer, broadcasting, serve
 from server.broadcasting import (
-    AHEAD,
     FrameOutbox,
     Outbox,
     Overflow,
@@ -34,8 +33,9 @@ from server.broadcasting import (
     statistics,
 )
 from server.echo import Ended
-from server.frames import FanoutProtocol
+from server.frames import FanoutProtocol, Flusher, Source
 from server.messages import CloseCode
+from server.outbox import AHEAD
 from tests.server.people import DEADLINE, Person, Silent, chat
 from tests.server.shop import FAST, PORTABLE, Order, Shop, numbers, order, until
 
@@ -44,17 +44,22 @@ NOBODY: Any = None  # a conversation that is not looked at, because nothing is s
 NOTHING = Order(count=0).encode()
 
 
+class Never(Flusher):
+    """Nothing is ever flushed."""
+
+    def add(self, source: Source) -> None:
+        """Forget it."""
+
+
 class FakeLink(FanoutProtocol):
     """A connection that takes nothing and remembers how it was ended."""
 
     def __init__(self) -> None:
         self.goodbye: tuple[int, str] | None = None
 
-    def attach(self, source: object, *, seconds: float = 10.0) -> None:
-        """Nothing to attach to."""
-
-    def flush_soon(self) -> None:
-        """It never comes to that."""
+    def attach(self, source: Source, *, seconds: float = 10.0) -> Flusher:
+        """Nothing is sent by itself."""
+        return Never()
 
     def finish(self, code: int, reason: str) -> None:
         """Remember."""

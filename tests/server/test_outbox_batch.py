@@ -17,14 +17,30 @@ DEADLINE = 5  # seconds
 class Link:
     """A connection that takes nothing by itself."""
 
+    source: FrameOutbox
+
     def __init__(self) -> None:
         self.goodbye: tuple[int, str] | None = None
+        self.written = b""
+        self.keeps_up = True
 
-    def attach(self, source: object, *, seconds: float) -> None:
-        """Be the connection of an outbox."""
+    def attach(self, source: FrameOutbox, *, seconds: float) -> Link:
+        """Be the connection of an outbox, and its flusher."""
+        self.source = source
+        return self
 
-    def flush_soon(self) -> None:
+    def add(self, source: FrameOutbox) -> None:
         """Something waits."""
+
+    def flush(self) -> None:
+        """Take all that waits; from then on the outbox may write by itself, if the peer keeps up."""
+        self.written += self.source.take_frames(1 << 16)
+        self.source.set_way(self.write if self.keeps_up else None)
+
+    def write(self, frames: bytes) -> None:
+        """Take what is written without being asked for."""
+        assert self.keeps_up
+        self.written += frames
 
     def finish(self, code: int, reason: str) -> None:
         """Keep the goodbye."""
@@ -53,6 +69,56 @@ def test_a_batch_is_its_messages(overflow: Overflow, batches: list[list[Prepared
     assert (link.goodbye is None) == (other.goodbye is None)
     if link.goodbye is None:
         assert together.take_frames(1 << 20) == single.take_frames(1 << 20)
+
+
+steps = st.one_of(st.lists(prepared, min_size=1, max_size=5), prepared, st.just("flush"), st.booleans())
+
+
+@settings(deadline=None)
+@given(steps=st.lists(steps, max_size=30), overflow=st.sampled_from([Overflow.DISCONNECT, Overflow.DROP_OLDEST]))
+def test_order_and_counts_are_the_same_whichever_way_a_message_goes(steps: list[Any], overflow: Overflow) -> None:
+    """In one piece or through the line, for a peer that keeps up, stops and keeps up again."""
+    outbox, link = made(overflow=overflow)
+    put: list[Prepared] = []
+    for step in [*steps, True, "flush"]:
+        if isinstance(step, bool):
+            link.keeps_up = step
+            outbox.set_way(None)
+        elif step == "flush":
+            outbox.flush()
+        elif isinstance(step, list):
+            outbox.deliver_all(Batch(tuple(step)))
+            put += step
+        else:
+            outbox.deliver(step)
+            put.append(step)
+        seen = outbox.statistics()
+        assert (seen.messages, seen.sent + seen.messages, seen.dropped) == (len(outbox), len(put), 0)
+        assert outbox.passed == seen.sent
+        assert seen.size == sum(message.size for message in put[seen.sent :])
+    assert link.written == b"".join(message.frame for message in put)
+
+
+def test_a_batch_in_one_piece_is_dropped_as_others_are() -> None:
+    """An outbox that ends before its turn sends nothing more, and says how much that was."""
+    outbox, link = made()
+    outbox.flush()
+    outbox.deliver_all(Batch((Prepared("one"), Prepared("two"))))
+    outbox.end(1000, "enough")
+    outbox.flush()
+    outbox.deliver_all(Batch((Prepared("three"),)))
+    outbox.flush()
+    seen = outbox.statistics()
+    assert (link.written, seen.dropped, seen.sent, len(outbox)) == (b"", 2, 0, 0)
+
+
+def test_a_batch_that_is_more_than_may_wait_is_not_let_through() -> None:
+    """A way of its own is none around the bounds."""
+    outbox, link = made(messages=1)
+    outbox.flush()
+    outbox.deliver_all(Batch((Prepared("x"),) * 17))  # sixteen times as much, before its turn
+    assert link.goodbye is not None
+    assert link.written == b""
 
 
 def test_frames_that_were_joined_for_another_are_not_mixed_up() -> None:
