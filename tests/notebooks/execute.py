@@ -26,6 +26,7 @@ NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 CELL_TIMEOUT = 30  # seconds, far above what a cell may take: a cell that hangs ends the run
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+KEPT = {"tags", "jupyter", "slideshow"}  # of the metadata of a cell
 LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python", "pygments_lexer": "ipython3"}
 
 
@@ -80,12 +81,12 @@ def client_for(notebook: Any, *, timeout: int) -> Iterator[NotebookClient]:
 
 
 def tidy(notebook: Any) -> Any:
-    """Leave only what belongs to the lesson: cells, their tags, and outputs that can be compared."""
+    """Leave only what belongs to the lesson: cells, their tags and slides, and outputs that can be compared."""
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     notebook.metadata = nbformat.from_dict({"kernelspec": KERNELSPEC, "language_info": LANGUAGE})
     name_cells(notebook.cells)
     for cell in notebook.cells:
-        cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k in {"tags", "jupyter"}})
+        cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k in KEPT})
         for output in cell.get("outputs", []):
             _tidy_output(output)
     return notebook

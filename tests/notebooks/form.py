@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from itertools import groupby, zip_longest
 from statistics import median
 
+from .execute import unfenced
 from .lesson import ROOT, Lesson, Section, outputs, tags, text, words
 
 __all__ = ["FORM"]
 
 OBJECTIVES = ("explain", "build", "break", "fix")
 EXERCISE = ("exercise", "check", "solution")
+HEADING = re.compile(r"^##? ", re.MULTILINE)  # of the lesson or of a section
 
 
 def length(lesson: Lesson) -> Iterator[str]:
@@ -181,6 +183,18 @@ def titles(lesson: Lesson) -> Iterator[str]:
         seen.append(section)
 
 
+def slides(lesson: Lesson) -> Iterator[str]:
+    """Every cell says what it is in the slides: a section opens a slide, and no solution is given away."""
+    for cell in lesson.cells:
+        kind = cell.metadata.get("slideshow", {}).get("slide_type")
+        if kind not in {"slide", "subslide", "-", "notes", "skip"}:
+            yield f"{cell.id} has the slide type {kind!r}"
+        if (kind == "slide") != (cell.cell_type == "markdown" and bool(HEADING.search(unfenced(cell.source)))):
+            yield f"{cell.id} is {'a' if kind == 'slide' else 'no'} slide of its own"
+        if tags(cell) & {"check", "solution"} and kind != "skip":
+            yield f"{cell.id} is shown in the slides"
+
+
 FORM = (
     length,
     short_code,
@@ -199,4 +213,5 @@ FORM = (
     failures,
     closing,
     titles,
+    slides,
 )
