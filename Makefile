@@ -2,7 +2,7 @@
 # make serve  start the backend with its page
 # make test   prove all of it: lint, types, unit and wire tests, strict notebook re-run, real browser
 #
-# Each target makes what it needs on a fresh machine. Others: test-all soak bench lint notebooks clean
+# Each target makes what it needs on a fresh machine. Others: check-room test-all soak bench lint notebooks clean
 
 # the first Python that is new enough; or: make lab PYTHON=/path/to/python
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
@@ -13,7 +13,7 @@ COURSE = $(VENV)/.course-installed
 DEV = $(VENV)/.dev-installed
 TIMES ?= 20
 
-.PHONY: lab serve test test-all test-lowest soak bench lint notebooks clean
+.PHONY: lab serve check-room test test-all test-lowest soak bench lint notebooks clean
 
 lab: $(COURSE)
 	$(RUN)/jupyter lab --config=notebooks/.jupyter/jupyter_lab_config.py
@@ -41,6 +41,10 @@ soak: $(DEV)
 # the backend with its page, for everybody under any name: http://127.0.0.1:8000
 serve: $(COURSE)
 	$(RUN)/python -m server --demo-login
+
+# is this machine, and its network, ready for a class?  make check-room ROOM="--wait 60 --kernels 30"
+check-room: $(COURSE)
+	@$(RUN)/python -P notebooks/lab/room.py $(ROOM)
 
 bench: $(DEV)
 	$(RUN)/python benchmarks/start.py
