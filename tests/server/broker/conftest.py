@@ -13,7 +13,6 @@ from lab.engine import Engine
 from server.broker import Broker, Limits
 from server.broker.local import LocalBroker
 from server.broker.valkey import ValkeyBroker
-from server.cell import discard
 
 Opening = Callable[[Limits], AbstractAsyncContextManager[Broker]]
 """Makes a broker with these limits; what is opened again later may or may not have the data of the last time."""
@@ -32,19 +31,9 @@ def local_file(request: pytest.FixtureRequest) -> Opening:
 
 def valkey(request: pytest.FixtureRequest) -> Opening:
     """A real engine: every opening of one test has the data of the one before."""
-    engine: Engine = request.getfixturevalue("engine")
+    engine: Engine = request.getfixturevalue("shared_engine")
     prefix = f"{engine.prefix}-{secrets.token_hex(4)}"
     return lambda limits: ValkeyBroker(engine.url, prefix=prefix, limits=limits)
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    """One engine for all tests of a module that do not harm it."""
-    if (reason := Engine.available()) is not None:
-        pytest.skip(reason)
-    with Engine() as engine:
-        discard(engine)  # what stop_all() ends after each test is not meant to be this one
-        yield engine
 
 
 @pytest.fixture

@@ -19,9 +19,9 @@ pytestmark = pytest.mark.usefixtures("nothing_failed")
 
 
 @pytest.fixture
-def prefix(engine: Engine) -> str:
+def prefix(shared_engine: Engine) -> str:
     """A prefix that no other test has."""
-    return f"{engine.prefix}-{secrets.token_hex(4)}"
+    return f"{shared_engine.prefix}-{secrets.token_hex(4)}"
 
 
 def direct(engine: Engine) -> redis.Redis:
@@ -60,13 +60,13 @@ def test_works_in_a_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
         asyncio.run(run(engine))
 
 
-def test_two_brokers_are_one(engine: Engine, prefix: str) -> None:
+def test_two_brokers_are_one(shared_engine: Engine, prefix: str) -> None:
     """What is published through one is heard and read through the other, in one order."""
 
     async def run() -> None:
         async with (
-            ValkeyBroker(engine.url, prefix=prefix) as one,
-            ValkeyBroker(engine.url, prefix=prefix) as other,
+            ValkeyBroker(shared_engine.url, prefix=prefix) as one,
+            ValkeyBroker(shared_engine.url, prefix=prefix) as other,
             one.subscribe("t", here := Heard()),
             other.subscribe("t", there := Heard()),
         ):
@@ -82,36 +82,36 @@ def test_two_brokers_are_one(engine: Engine, prefix: str) -> None:
     asyncio.run(run())
 
 
-def test_prefixes_are_worlds_of_their_own(engine: Engine, prefix: str) -> None:
+def test_prefixes_are_worlds_of_their_own(shared_engine: Engine, prefix: str) -> None:
     """Nothing of one prefix is seen under another; the URL may name it, and every key begins with it."""
 
     async def run() -> None:
-        url = f"{engine.url}?prefix={prefix}-a".replace("redis://", "valkey://")
-        async with ValkeyBroker(url) as one, ValkeyBroker(engine.url, prefix=f"{prefix}-b") as other:
+        url = f"{shared_engine.url}?prefix={prefix}-a".replace("redis://", "valkey://")
+        async with ValkeyBroker(url) as one, ValkeyBroker(shared_engine.url, prefix=f"{prefix}-b") as other:
             async with other.subscribe("t", heard := Heard()):
                 await one.publish("t", "a")
                 await one.signal("t", "a")
                 await other.publish("t", "b")
                 await heard.until(records=1)
             assert (heard.payloads, heard.signals) == (["b"], [])
-        with direct(engine) as client:
+        with direct(shared_engine) as client:
             assert client.exists(f"{prefix}-a:{{t}}:log", f"{prefix}-b:{{t}}:log") == 2
 
     asyncio.run(run())
 
 
-def test_memory_is_given_back(engine: Engine, prefix: str) -> None:
+def test_memory_is_given_back(shared_engine: Engine, prefix: str) -> None:
     """Every key has an end: records after their age, keys after theirs, the position later than both."""
 
     async def run() -> None:
         limits = Limits(seconds=100, key_seconds=1000)
-        async with ValkeyBroker(engine.url, prefix=prefix, limits=limits) as one:
+        async with ValkeyBroker(shared_engine.url, prefix=prefix, limits=limits) as one:
             await one.publish("t", "a", key="k")
             await one.publish("t", "b")
             await one.history("empty")
 
     asyncio.run(run())
-    with direct(engine) as client:
+    with direct(shared_engine) as client:
         left = {key.removeprefix(f"{prefix}:"): client.ttl(key) for key in client.scan_iter(f"{prefix}*")}
     assert 90 < left["{t}:log"] <= 100
     assert 990 < left["{t}:key:k"] <= 1000
@@ -121,13 +121,13 @@ def test_memory_is_given_back(engine: Engine, prefix: str) -> None:
     assert len(left) == 5
 
 
-def test_records_that_expired_leave_their_offsets(engine: Engine, prefix: str) -> None:
+def test_records_that_expired_leave_their_offsets(shared_engine: Engine, prefix: str) -> None:
     """When the engine gives up the records of a quiet topic, the next one has the next offset, in the same epoch."""
 
     async def run() -> None:
-        async with ValkeyBroker(engine.url, prefix=prefix) as one, one.subscribe("t", heard := Heard()):
+        async with ValkeyBroker(shared_engine.url, prefix=prefix) as one, one.subscribe("t", heard := Heard()):
             first = await one.publish("t", "a")
-            with direct(engine) as client:
+            with direct(shared_engine) as client:
                 client.delete(f"{prefix}:{{t}}:log")
             assert await one.publish("t", "b") == Position(first.epoch, 2)
             await heard.until(records=2)
@@ -219,18 +219,18 @@ def test_engine_that_cannot_be_used_is_said_without_the_password(forgetful: Engi
         assert "secret" not in text
 
 
-def test_channel_is_given_up(engine: Engine, prefix: str) -> None:
+def test_channel_is_given_up(shared_engine: Engine, prefix: str) -> None:
     """When the last listener of a topic leaves, its channel is unsubscribed, and subscribed again for the next."""
 
     async def run() -> None:
-        async with ValkeyBroker(engine.url, prefix=prefix, heartbeat=0.05) as one:
+        async with ValkeyBroker(shared_engine.url, prefix=prefix, heartbeat=0.05) as one:
 
             async def channels(count: int) -> None:
                 async with asyncio.timeout(5):
                     while len(client.pubsub_channels(f"{prefix}*")) != count:  # noqa: ASYNC110  # no event tells
                         await asyncio.sleep(0.01)
 
-            with direct(engine) as client:
+            with direct(shared_engine) as client:
                 for _ in range(3):
                     async with one.subscribe("t", heard := Heard()), one.subscribe("t", Heard()):
                         await channels(1)
