@@ -20,17 +20,8 @@ APP = "tests.server.child:app"
 
 async def count_with_kills(kills: int, *, seed: int, users: int = 2) -> Tally:
     """Kill a server with ``kill -9`` so many times, and restart it on its port."""
-    dice = random.Random(seed)
     with await _serve() as server:
-
-        async def trouble(pushers: Pushers) -> None:
-            for _ in range(kills):
-                await _random_moment(pushers, dice)
-                await asyncio.to_thread(server.kill)
-                await asyncio.to_thread(server.restart)
-            await pushers.until_more()
-
-        return await counted(devices_of(users, server.http()), trouble, [server.http()])
+        return await _count_killing(server, server, kills, seed, users)
 
 
 async def count_with_rolling_restarts(rounds: int, *, seed: int, users: int = 2) -> Tally:
@@ -55,17 +46,8 @@ async def count_with_rolling_restarts(rounds: int, *, seed: int, users: int = 2)
 
 async def count_with_engine_kills(engine: Engine, kills: int, *, seed: int, users: int = 2) -> Tally:
     """Kill the engine under a server with ``kill -9`` so many times; it keeps every write that it has said yes to."""
-    dice = random.Random(seed)
     with await _serve() as server:
-
-        async def trouble(pushers: Pushers) -> None:
-            for _ in range(kills):
-                await _random_moment(pushers, dice)
-                await asyncio.to_thread(engine.kill)
-                await asyncio.to_thread(engine.restart)
-            await pushers.until_more()
-
-        return await counted(devices_of(users, server.http()), trouble, [server.http()])
+        return await _count_killing(server, engine, kills, seed, users)
 
 
 async def count_with_cuts(cuts: int, *, seed: int, users: int = 2) -> Tally:
@@ -80,6 +62,21 @@ async def count_with_cuts(cuts: int, *, seed: int, users: int = 2) -> Tally:
             await pushers.until_more()
 
         return await counted(devices_of(users, tap.http("/")), trouble, [server.http()])
+
+
+async def _count_killing(
+    server: ServerProcess, victim: ServerProcess | Engine, kills: int, seed: int, users: int
+) -> Tally:
+    dice = random.Random(seed)
+
+    async def trouble(pushers: Pushers) -> None:
+        for _ in range(kills):
+            await _random_moment(pushers, dice)
+            await asyncio.to_thread(victim.kill)
+            await asyncio.to_thread(victim.restart)
+        await pushers.until_more()
+
+    return await counted(devices_of(users, server.http()), trouble, [server.http()])
 
 
 async def _harm(tap: Tap, pushers: Pushers, dice: random.Random) -> None:
