@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
 from server import stop_all
+
+NPM_DEADLINE = 40  # seconds
 
 
 class ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
@@ -36,3 +41,27 @@ def nothing_outlives_a_test() -> Iterator[None]:
             thread.join(2)
             left += [thread.name] if thread.is_alive() else []
     assert not left
+
+
+@pytest.fixture(scope="session")
+def node_package(request: pytest.FixtureRequest) -> Callable[[str], Path]:
+    """Say in which folder npm has put a package such as ``"ws@8"``: in pytest's cache, the first time."""
+
+    def folder(package: str) -> Path:
+        npm = shutil.which("npm")
+        if npm is None or shutil.which("node") is None:
+            pytest.skip("Node and npm are not installed; on Debian and Ubuntu: apt install npm")
+        assert request.config.cache is not None
+        name = package.partition("@")[0]
+        folder = Path(request.config.cache.mkdir(f"node-{name}"))
+        if not (folder / "node_modules" / name / "package.json").is_file():
+            command = [npm, "install", "--prefix", str(folder), "--no-save", "--no-audit", "--no-fund", package]
+            try:
+                done = subprocess.run(command, capture_output=True, text=True, timeout=NPM_DEADLINE, check=False)
+            except subprocess.TimeoutExpired:
+                pytest.skip(f"npm did not bring {name} within {NPM_DEADLINE} s")
+            if done.returncode:
+                pytest.skip(f"npm did not bring {name}: {done.stderr.strip()[-200:]}")
+        return folder
+
+    return folder

@@ -9,9 +9,12 @@ window.course = {
   },
   async open(path) {
     const panel = await jupyterapp.commands.execute("docmanager:open", { path, factory: "Notebook" });
+    await this.adopt(panel);
+    for (const widget of [...jupyterapp.shell.widgets("main")]) if (widget !== panel) widget.dispose();
+  },
+  async adopt(panel = jupyterapp.shell.currentWidget) {
     await this.within(panel.context.ready, "reading the notebook");
     await this.within(panel.sessionContext.ready, "starting the kernel");
-    for (const widget of [...jupyterapp.shell.widgets("main")]) if (widget !== panel) widget.dispose();
     this.panel = panel;
   },
   async settled() {

@@ -46,6 +46,7 @@ class JupyterLab:
             f"--IdentityProvider.token={TOKEN}",
             "--ServerApp.local_hostnames=['localhost', 'lab.test']",
             "--LabApp.expose_app_in_browser=True",
+            "--JupyterNotebookApp.expose_app_in_browser=True",
         ]
 
     def _read(self) -> None:

@@ -14,15 +14,14 @@ from .jupyter import JupyterLab
 DRIVER = (Path(__file__).parent / "driver.js").read_text()
 
 
-class LabPage:
-    """A tab of the browser with JupyterLab in it."""
+class Tab:
+    """A tab of the browser with JupyterLab in it, or a notebook in Notebook 7."""
 
-    def __init__(self, page: Page, lab: JupyterLab, host: str, screenshots: Path) -> None:
+    def __init__(self, page: Page, address: str, screenshots: Path) -> None:
         self.page = page
-        self.lab = lab
         self._screenshots = screenshots
         page.set_default_timeout(20_000)
-        page.goto(lab.url(host, "lab/workspaces/tests"))  # not the one of the landing page
+        page.goto(address)
         page.wait_for_function("window.jupyterapp?.shell?.isAttached")
         page.evaluate("jupyterapp.restored.then(() => null)")
         page.evaluate(DRIVER)
@@ -38,6 +37,19 @@ class LabPage:
         """Open a notebook of Lab's folder with a fresh kernel, and wait for both."""
         self.page.evaluate("name => course.open(name)", name)
         return Notebook(self.page, name, self._screenshots)
+
+    def adopt(self, name: str) -> Notebook:
+        """The notebook that the page shows already, when it and its kernel are there."""
+        self.page.evaluate("course.adopt()")
+        return Notebook(self.page, name, self._screenshots)
+
+
+class LabPage(Tab):
+    """A tab with a JupyterLab of the tests in it."""
+
+    def __init__(self, page: Page, lab: JupyterLab, host: str, screenshots: Path) -> None:
+        super().__init__(page, lab.url(host, "lab/workspaces/tests"), screenshots)  # not the one of the landing page
+        self.lab = lab
 
 
 class Notebook:

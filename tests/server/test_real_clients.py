@@ -29,7 +29,6 @@ from tests.server.people import KEY, Person, chat
 DEADLINE = 15.0  # seconds; Node takes a while to start on a busy machine
 NODE = shutil.which("node")
 CURL = shutil.which("curl")
-NPM_DEADLINE = 40  # seconds
 OWN = "--experimental-websocket"  # Node's own WebSocket before version 22; harmless after
 
 
@@ -133,30 +132,11 @@ def node(module: str) -> Client:
     return talk
 
 
-@pytest.fixture(scope="module")
-def ws_folder(request: pytest.FixtureRequest) -> str:
-    """Where Node finds `ws`: in pytest's cache, put there by npm the first time."""
-    npm = shutil.which("npm")
-    if NODE is None or npm is None:
-        pytest.skip("Node and npm are not installed")
-    assert request.config.cache is not None
-    folder = Path(request.config.cache.mkdir("node"))
-    if not (folder / "node_modules" / "ws" / "package.json").is_file():
-        command = [npm, "install", "--prefix", str(folder), "--no-save", "--no-audit", "--no-fund", "ws@8"]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=NPM_DEADLINE, check=False)
-        except subprocess.TimeoutExpired:
-            pytest.skip(f"npm did not bring ws within {NPM_DEADLINE} s")
-        if done.returncode:
-            pytest.skip(f"npm did not bring ws: {done.stderr.strip()[-200:]}")
-    return str(folder)
-
-
 @pytest.fixture(params=["websockets_sync", "websockets_asyncio", "aiohttp", "websocket_client", "ws", "node"])
-def client(request: pytest.FixtureRequest) -> Client:
+def client(request: pytest.FixtureRequest, node_package: Callable[[str], Path]) -> Client:
     """One after the other."""
     if request.param == "ws":
-        return node(request.getfixturevalue("ws_folder"))
+        return node(str(node_package("ws@8")))
     if request.param == "node":
         if NODE is None:
             pytest.skip("Node is not installed")
