@@ -1,4 +1,7 @@
-"""``python -m server``: the whole backend, on a file of its own or on an engine for many processes."""
+"""``python -m server``: the whole backend, on a file of its own or on an engine for many processes.
+
+``python -m server token`` prints a token for it.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,19 @@ from .app import create_app
 from .command import parse
 from .descriptors import raise_descriptors
 from .errors import ServerError
+from .token_command import token
 
 __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; the exit status: 0 after a drain, 1 when it could not start."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        command = parse(sys.argv[1:] if arguments is None else arguments)
+        if arguments[:1] == ["token"]:
+            print(token(arguments[1:]))  # noqa: T201
+            return 0
+        command = parse(arguments)
         app = create_app(command)  # also where it is only to find what is wrong, before any worker does
         raise_descriptors(command.connections)
         # uvicorn drains, and then raises the signal again, which would end the process as if it had not

@@ -14,10 +14,10 @@ from starlette.routing import WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from .asyncapi import asyncapi_routes
 from .bounds import invalid
 from .broker import Broker, open_broker
 from .chat import Chat, MayJoin, everybody, topic_of
+from .documentation import ABOUT, documentation_routes
 from .feed import Feeds
 from .health import health_routes
 from .identity import Door
@@ -86,8 +86,10 @@ def create_app(
         async with broker, feeds.open(), rollcall.open(manager), notifications.open(), inbox_routes.open():
             yield
             chat.close()
+            door.close()
 
-    app = FastAPI(title="Chat", lifespan=lifespan)
+    # FastAPI's own pages for it would run scripts of somebody else's
+    app = FastAPI(title="Chat", description=ABOUT, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.add_exception_handler(RequestValidationError, invalid)
     app.state.manager = manager
     app.state.notifications = notifications
@@ -96,7 +98,7 @@ def create_app(
     app.include_router(door.routes)
     app.include_router(inbox_routes.routes)
     app.include_router(health_routes(broker, notifications.broker))
-    app.include_router(asyncapi_routes())
+    app.include_router(documentation_routes())
     if settings.metrics:
         app.include_router(metrics.routes)
     # FastAPI's own route would keep 5 KiB for each connection, for dependencies that this endpoint has none of

@@ -14,8 +14,6 @@ from functools import cache
 from itertools import pairwise
 from typing import Any
 
-from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from . import messages
@@ -37,7 +35,7 @@ from .messages import (
     Watch,
 )
 
-__all__ = ["asyncapi_routes", "describe", "incoming", "outgoing"]
+__all__ = ["describe", "incoming", "outgoing"]
 
 VERSION = "1.0.0"  # of the protocol: the first number changes when a client of before no longer works
 CHANNEL = "chat"
@@ -119,19 +117,6 @@ def _protocol() -> Schema:
             "schemas": _schemas(incoming(), "validation") | _schemas(outgoing(), "serialization"),
         },
     }
-
-
-def asyncapi_routes() -> APIRouter:
-    """``GET /asyncapi.json``; a page that shows it is among the static files, at ``/docs/messages/``."""
-    router = APIRouter(tags=["documentation"])
-
-    @router.get("/asyncapi.json", summary="The messages of /ws, as AsyncAPI 3", response_class=JSONResponse)
-    async def asyncapi(request: Request) -> JSONResponse:
-        url = request.url
-        protocol = "wss" if url.scheme == "https" else "ws"
-        return JSONResponse(describe(url.netloc, protocol=protocol, pathname=request.scope.get("root_path", "")))
-
-    return router
 
 
 def _server(host: str, protocol: str, pathname: str) -> Schema:

@@ -15,13 +15,14 @@ from .identity import key_of
 from .settings import Settings
 from .structured_log import log_config
 
-__all__ = ["Command", "parse"]
+__all__ = ["Command", "parse", "refusal"]
 
 
 class Command(Settings):
     """Serve the chat and its page until SIGTERM or Ctrl-C.
 
     Every flag is also an environment variable: --message-bytes is CHAT_MESSAGE_BYTES. A flag wins.
+    For tokens see: python -m server token --help
     """
 
     model_config = SettingsConfigDict(
@@ -104,7 +105,7 @@ def parse(arguments: Sequence[str]) -> Command:
     try:
         command = CliApp.run(Command, cli_args=list(arguments))
     except ValidationError as error:
-        raise StartError("\n".join(_sentence(detail) for detail in error.errors(include_url=False))) from None
+        raise refusal(error) from None
     for flag, where in (("broker", command.broker), ("inboxes", command.inbox_url)):
         scheme, _, path = where.partition(":")
         if command.workers > 1 and scheme in ("sqlite", "memory"):
@@ -120,6 +121,11 @@ def parse(arguments: Sequence[str]) -> Command:
         if scheme == "sqlite":
             Path(path).parent.mkdir(parents=True, exist_ok=True)
     return command
+
+
+def refusal(error: ValidationError) -> StartError:
+    """What is wrong with the settings: for each the flag, its value and what is allowed."""
+    return StartError("\n".join(_sentence(detail) for detail in error.errors(include_url=False)))
 
 
 def _sentence(detail: Any) -> str:

@@ -10,11 +10,14 @@ import secrets
 from typing import Annotated, NoReturn
 
 from fastapi import APIRouter, HTTPException, Request, Response, WebSocket, WebSocketException
-from pydantic import BaseModel, StringConstraints
+from pydantic import AfterValidator, BaseModel, StringConstraints
 
+from .bounds import address_of, take
 from .errors import StartError
 from .handshake import Handshake
+from .limits import RateLimiter
 from .messages import CloseCode
+from .names import visible
 from .settings import Settings
 from .tickets import Session, Tickets, issue_session, verify_session
 
@@ -25,6 +28,7 @@ COOKIE = "chat_session"
 UserName = Annotated[
     str,
     StringConstraints(strip_whitespace=True, max_length=32, pattern=r"^[\p{L}\p{N}][\p{L}\p{N}\p{M} ._'-]*$"),
+    AfterValidator(visible),
 ]
 
 
@@ -74,6 +78,8 @@ class Door:
         self._settings = settings
         self._key = key_of(settings)
         self._tickets = Tickets(key=self._key, seconds=settings.ticket_seconds)
+        self._asked = RateLimiter(rate=settings.tickets_per_second, burst=settings.ticket_burst)  # by user
+        self._logins = RateLimiter(rate=settings.logins_per_second, burst=settings.login_burst)  # by address
         Handshake(origins=settings.origins)  # a mistake in the origins is told at the start, not to a client
 
     @property
@@ -86,6 +92,11 @@ class Door:
             router.post("/login", status_code=204, max_body_size=size, summary="Log in under any name")(self.log_in)
             router.delete("/login", status_code=204, summary="Log out")(self.log_out)
         return router
+
+    def close(self) -> None:
+        """Forget who has asked how often."""
+        self._asked.clear()
+        self._logins.clear()
 
     async def admit(self, websocket: WebSocket) -> Session:
         """Whose connection this is, before ``accept()``, from a header, a ticket or a cookie with an Origin.
@@ -136,6 +147,7 @@ class Door:
     async def issue_ticket(self, request: Request, response: Response) -> Ticket:
         """Give a pass for one connection to whoever has a bearer token, or a cookie and an allowed Origin."""
         session = self.identify(request)
+        await take(self._asked, session.user)
         response.headers["Cache-Control"] = "no-store"
         ticket = self._tickets.issue(session)
         return Ticket(ticket=ticket, user=session.user, expires_in=self._tickets.seconds)
@@ -143,6 +155,7 @@ class Door:
     async def log_in(self, login: Login, request: Request, response: Response) -> None:
         """Set the cookie of a session under this name; there is no password, so anybody can be anybody."""
         self._check_origin(request)
+        await take(self._logins, address_of(request))
         seconds = self._settings.session_seconds
         self._set_cookie(request, response, issue_session(login.name, key=self._key, seconds=seconds), seconds)
 

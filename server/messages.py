@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, Ty
 from pydantic_core import ErrorDetails, from_json
 
 from .broker import Position
+from .names import visible
 
 __all__ = [
     "Ack",
@@ -159,8 +160,8 @@ class Error(Message):
     """The `id` of the message that this answers, if it had one."""
 
 
-RoomName = Annotated[str, Field(pattern=r"^[\w.-]{1,64}$")]
-"""The name of a room: 1 to 64 letters, digits, dots, hyphens or underscores."""
+RoomName = Annotated[str, Field(pattern=r"^[\w.-]{1,64}$"), AfterValidator(visible)]
+"""The name of a room: 1 to 64 letters, digits, dots, hyphens or underscores, all of them visible."""
 
 
 def _check(position: Position) -> Position:

@@ -43,6 +43,19 @@ class Settings(BaseSettings):
     ticket_seconds: int = Field(default=30, gt=0)
     """Seconds in which a ticket must be used."""
 
+    logins_per_second: float = Field(default=10.0, gt=0)
+    """Logins per second (of the demo login) that one address may ask for, for long; more gets HTTP 429. In IPv6,
+    whoever has the first 64 bits in common is one address."""
+
+    login_burst: int = Field(default=200, gt=0)
+    """Logins that it may ask for at once, before `logins_per_second` counts; a whole school may share one."""
+
+    tickets_per_second: float = Field(default=1.0, gt=0)
+    """Tickets per second that one user may ask for, for long; more gets HTTP 429."""
+
+    ticket_burst: int = Field(default=100, gt=0)
+    """Tickets that one user may ask for at once, before `tickets_per_second` counts."""
+
     metrics: bool = True
     """Whether ``/metrics`` has the numbers of this process for Prometheus."""
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import jwt
 
+from .names import is_name
+
 __all__ = ["Session", "Tickets", "issue_session", "verify_session"]
 
 SESSION, TICKET = "chat", "chat-ticket"  # audiences: what was made for the one is refused as the other
-
-LONGEST_NAME = 190  # bytes; every presence message of a room carries the names, and a topic of the broker has 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,12 +107,4 @@ def _read(token: str, key: str, audience: str, *more: str) -> dict[str, Any] | N
         claims = jwt.decode(token, key, algorithms=["HS256"], audience=audience, options={"require": required})
     except jwt.InvalidTokenError:
         return None
-    return claims if _is_name(claims["sub"]) else None
-
-
-def _is_name(text: str) -> bool:
-    """Whether it can be shown to everybody: half a character would break the message that carries it."""
-    try:
-        return 0 < len(text.encode()) <= LONGEST_NAME
-    except UnicodeEncodeError:
-        return False
+    return claims if is_name(claims["sub"]) else None

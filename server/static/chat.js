@@ -320,6 +320,7 @@ async function logIn(name) {
   if (!answer) return "The server does not answer. Try again.";
   if (answer.status === 422) return "A name has letters, digits, spaces and . _ ' - and begins with a letter or digit.";
   if ([404, 405].includes(answer.status)) return "This server has no login of its own. Log in where its name is.";
+  if (answer.status === 429) return "Too many log in at once. Try again in a moment.";
   return `The server refuses (${answer.status}).`;
 }
 

@@ -42,12 +42,12 @@ export class Connection extends EventTarget {
     this.#drop();
     this.#set("connecting");
     const turn = this.#turn;
-    const { ticket, status } = await fetchTicket();
+    const { ticket, status, after } = await fetchTicket();
     if (turn !== this.#turn) return; // meanwhile somebody has called connect() or close()
     if (ticket) this.#open(ticket);
     else if (status === 401) this.#set("login");
     else if (status === 403) this.#set("stopped", { code: CODE.FORBIDDEN });
-    else this.#wait({});
+    else this.#wait({ after });
   }
 
   send(message) {
@@ -91,8 +91,8 @@ export class Connection extends EventTarget {
     else this.#wait({ code, reason });
   }
 
-  #wait({ code, reason }) {
-    const delay = backoff(this.#attempt++, code === CODE.TRY_AGAIN_LATER ? BUSY_BASE : BASE);
+  #wait({ code, reason, after = 0 }) {
+    const delay = after + backoff(this.#attempt++, code === CODE.TRY_AGAIN_LATER ? BUSY_BASE : BASE);
     this.#timer = setTimeout(() => this.connect(), delay);
     this.#set("waiting", { code, reason, delay });
   }
@@ -115,7 +115,9 @@ export class Connection extends EventTarget {
 async function fetchTicket() {
   try {
     const answer = await fetch("ticket", { method: "POST", signal: AbortSignal.timeout(PATIENCE) });
-    return answer.ok ? await answer.json() : { status: answer.status };
+    if (answer.ok) return await answer.json();
+    const seconds = Number(answer.headers.get("Retry-After")) || 0; // too many have asked, or the server is away
+    return { status: answer.status, after: Math.min(LONGEST, seconds * 1_000) };
   } catch {
     return {}; // no network, no server, or no answer in time
   }

@@ -56,5 +56,5 @@ export function names(users) {
 
 // What people write into a field for a room, as the name of a room.
 export function roomName(text) {
-  return text.trim().replace(/^#\s*/, "").replace(/\s+/g, "-").replace(/[^\p{L}\p{Nd}\p{M}_.-]/gu, "").slice(0, 64);
+  return text.trim().replace(/^#\s*/, "").replace(/\s+/g, "-").replace(/[^\p{L}\p{Nd}\p{M}_.-]|\p{Default_Ignorable_Code_Point}/gu, "").slice(0, 64);
 }

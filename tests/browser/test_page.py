@@ -295,6 +295,25 @@ def test_a_page_that_sent_too_much_does_not_come_back_by_itself(visit: Visit) ->
         assert ana.tickets == asked
 
 
+def test_a_page_that_asks_too_often_waits_as_long_as_it_is_told(server: BackgroundServer, visit: Visit) -> None:
+    """A ticket that there is none of now is asked for again, and nobody has to do anything; a login says so."""
+    ana = visit(server, None)
+    refusal: dict[str, Any] = {"status": 429, "headers": {"Retry-After": "20"}}
+    for path in ("**/login", "**/ticket"):
+        ana.page.route(path, lambda route: route.fulfill(**refusal), times=1)
+    ana.page.get_by_label("Your name").fill("Ana")
+    ana.page.keyboard.press("Enter")
+    expect(ana.page.get_by_role("alert")).to_contain_text("Try again in a moment")
+    ana.page.clock.install()
+    ana.page.keyboard.press("Enter")
+    ana.until("offline")
+    asked = ana.tickets
+    ana.page.clock.fast_forward(19_000)
+    assert ana.tickets == asked
+    ana.page.clock.fast_forward(2_000)
+    ana.until("online")
+
+
 def test_a_session_that_ends_asks_to_log_in_again(visit: Visit) -> None:
     """In the middle of the conversation; the rooms are still there afterwards."""
     inner, outer = app(), FastAPI()

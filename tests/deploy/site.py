@@ -27,12 +27,13 @@ from websockets.typing import Origin
 
 from server.cell import discard
 
-__all__ = ["CONFIGURATION", "DEADLINE", "NAME", "Site", "nginx", "until"]
+__all__ = ["CONFIGURATION", "CONNECTIONS", "DEADLINE", "NAME", "Site", "nginx", "until"]
 
 DEADLINE = 30.0  # seconds that anything here may take, on a very busy machine
 NAME = "localhost"
 KEY = "a secret of thirty-two characters"
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "nginx.conf"
+CONNECTIONS = 30  # from one address; no test needs to open a thousand
 PORTS = range(12_000, 20_000)
 TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
@@ -210,6 +211,7 @@ class Site:
             "/run/nginx.pid": f"{self.folder}/nginx.pid",
             "127.0.0.1:8001": f"127.0.0.1:{self.servers[0].port}",
             "127.0.0.1:8002": f"127.0.0.1:{self.servers[1].port}",
+            "limit_conn connections 1000": f"limit_conn connections {CONNECTIONS}",
         }
         for theirs, ours in places.items():
             assert theirs in text, theirs

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -22,7 +23,7 @@ from websockets.typing import Origin
 from server.messages import CloseCode
 from server.tickets import issue_session
 
-from .site import DEADLINE, KEY, NAME, Site, nginx, until
+from .site import CONNECTIONS, DEADLINE, KEY, NAME, Site, nginx, until
 
 pytestmark = [
     pytest.mark.skipif(nginx() is None, reason="nginx is not installed; on Debian and Ubuntu: apt install nginx-light"),
@@ -140,6 +141,41 @@ def test_what_is_too_big_is_refused(site: Site) -> None:
         with site.connect(ana) as socket:
             say(socket, "x" * 20_000)
             assert end(socket)[0] == CloseCode.MESSAGE_TOO_BIG
+
+
+def test_an_address_that_asks_too_often_has_to_wait(site: Site) -> None:
+    """For tickets, logins and connections, before a server is asked; another address gets an answer."""
+    crowd, other = (httpx.HTTPTransport(local_address=f"127.0.0.{host}", verify=site.tls) for host in (3, 4))
+    with site.client(transport=crowd) as eve, site.client(transport=other) as ana:
+        statuses: list[int] = []
+        while not statuses or statuses[-1] != 429:
+            assert len(statuses) < 2_000
+            answer = eve.post("/ticket")
+            statuses.append(answer.status_code)
+        assert statuses.count(401) > 200
+        assert answer.headers.get_list("Retry-After") == ["5"]
+        assert eve.get("/healthz").status_code == 200
+        assert ana.post("/ticket").status_code == 401
+
+
+def test_an_address_has_so_many_connections(site: Site) -> None:
+    """A request that does not end counts from its head on; one more is refused, and another address is not."""
+
+    def ask(stack: ExitStack, host: int) -> ssl.SSLSocket:
+        raw = socket.create_connection(("127.0.0.1", site.port), DEADLINE, source_address=(f"127.0.0.{host}", 0))
+        tls = site.tls.wrap_socket(raw, server_hostname=NAME)
+        tls.sendall(f"POST /x HTTP/1.1\r\nHost: {NAME}:{site.port}\r\nContent-Length: 1\r\n\r\n".encode())
+        return stack.enter_context(tls)
+
+    with ExitStack() as stack:
+        crowd = [ask(stack, 5) for _ in range(CONNECTIONS)]
+        answers = [tls.recv(12) for tls in (ask(stack, 5), ask(stack, 5))]
+        assert b"HTTP/1.1 429" in answers
+        other = ask(stack, 6)
+        other.sendall(b"x")
+        assert other.recv(12) == b"HTTP/1.1 405"
+        crowd[0].sendall(b"x")
+        assert crowd[0].recv(12) == b"HTTP/1.1 405"
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/metrics?x=1", "//metrics", "/%6detrics", "/x/../metrics"])

@@ -72,6 +72,15 @@ def test_an_app_that_is_served_again_has_no_ghosts() -> None:
         assert ana.hear("presence")["joined"] == ["ben"]
 
 
+def test_no_page_runs_scripts_of_another_host(room: Chat) -> None:
+    """FastAPI's pages of the routes do; what they are drawn from is there, and leads to the page of the messages."""
+    with httpx.Client(base_url=room.server.http(), trust_env=False) as client:
+        for path in ("/docs", "/redoc", "/docs/oauth2-redirect"):
+            assert client.get(path).status_code == 404
+        assert "/docs/messages/" in client.get("/openapi.json").json()["info"]["description"]
+        assert client.get("/docs/messages/").status_code == 200
+
+
 # the page
 
 

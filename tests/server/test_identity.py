@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
 
-from server import BackgroundServer, StartError
+from server import BackgroundServer, StartError, serve
 from server.app import create_app
 from server.identity import COOKIE
 from server.settings import Settings
@@ -150,7 +150,9 @@ def test_logging_out_takes_the_cookie_back(http: httpx.Client) -> None:
     assert http.post("/ticket").status_code == 401
 
 
-@pytest.mark.parametrize("name", ["", " ", "x" * 33, "a\nb", "a\tb", "<b>", "-a", "a\u202eb", None, 7, {"a": 1}])
+@pytest.mark.parametrize(
+    "name", ["", " ", "x" * 33, "a\nb", "a\tb", "<b>", "-a", "a\u202eb", "a\u200db", "a\u3164", None, 7, {"a": 1}]
+)
 def test_a_name_is_a_name(http: httpx.Client, name: Any) -> None:
     """No control characters, nothing that turns text around, nothing endless."""
     assert http.post("/login", json={"name": name}).status_code == 422
@@ -178,6 +180,44 @@ def test_a_form_of_another_site_cannot_log_somebody_in(http: httpx.Client) -> No
     """A form can send text, but not JSON, without asking first."""
     answer = http.post("/login", content='{"name":"ben"}', headers={"Content-Type": "text/plain"})
     assert answer.status_code == 422
+
+
+# how often
+
+
+def test_a_user_who_asks_for_too_many_tickets_has_to_wait() -> None:
+    """Whatever the address; others get theirs, and the next life of the app begins anew."""
+    ben = {"Authorization": f"Bearer {issue_session('ben', key=KEY, seconds=3600)}"}
+    app = create_app(Settings(key=SecretStr(KEY), tickets_per_second=0.25, ticket_burst=2))
+    for _ in range(2):
+        with serve(app) as server, httpx.Client(base_url=server.http(), trust_env=False) as http:
+            assert [http.post("/ticket", headers=BEARER).status_code for _ in range(2)] == [200, 200]
+            refused = http.post("/ticket", headers=BEARER)
+            assert (refused.status_code, refused.headers["Retry-After"]) == (429, "4")
+            assert http.post("/ticket", headers=ben).status_code == 200
+            assert http.post("/ticket").status_code == 401
+
+
+def test_an_address_that_logs_in_too_often_has_to_wait() -> None:
+    """Whatever the names, and in IPv6 whatever the second half of the address; others come in."""
+    options: dict[str, Any] = {"proxy_headers": True, "forwarded_allow_ips": "127.0.0.1"}
+    limits: dict[str, Any] = {"logins_per_second": 0.25, "login_burst": 1}
+    with (
+        serve(create_app(Settings(demo_login=True, **limits)), **options) as server,
+        httpx.Client(base_url=server.http(), trust_env=False) as http,
+    ):
+
+        def log_in(name: str, address: str) -> int:
+            return http.post("/login", json={"name": name}, headers={"X-Forwarded-For": address}).status_code
+
+        assert log_in("ana", "192.0.2.1") == 204
+        assert log_in("ben", "192.0.2.1") == 429
+        assert log_in("ben", "192.0.2.2") == 204
+        assert log_in("ana", "2001:db8::1") == 204
+        assert log_in("ben", "2001:db8::ffff:0:1") == 429
+        assert log_in("ben", "2001:db8:0:1::1") == 204
+        assert log_in("ana", "::ffff:192.0.2.3") == 204
+        assert log_in("ana", "::ffff:192.0.2.4") == 204
 
 
 # the door of the WebSocket

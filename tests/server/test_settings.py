@@ -38,7 +38,7 @@ def test_every_setting_says_what_it_is_and_in_which_unit() -> None:
         assert field.description, name
     for name in LIMITS:
         text = Settings.model_fields[name].description or ""
-        assert re.match("(Seconds|Bytes|Messages|Notifications|Connections|Devices|Rooms) ", text), name
+        assert re.match("(Seconds|Bytes|Messages|Notifications|Connections|Devices|Rooms|Logins|Tickets) ", text), name
 
 
 @pytest.mark.parametrize("name", LIMITS)
