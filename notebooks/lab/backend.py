@@ -6,14 +6,10 @@ Its settings are given by name, as `server.settings.Settings` has them.
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import subprocess
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +18,7 @@ from server.cell import stop_earlier_run
 from server.settings import Settings
 
 from .aside import aside
+from .importable import importable
 
 __all__ = ["Backend", "aside", "serve_backend", "serve_pair"]
 
@@ -32,8 +29,6 @@ from server.settings import Settings
 
 app = create_app(Settings(**{settings!r}))
 """
-
-_environment = threading.Lock()  # two backends may start at the same time
 
 
 class Backend(ServerProcess):
@@ -57,7 +52,7 @@ class Backend(ServerProcess):
             await asyncio.sleep(0.05)
 
     def _spawn(self, listener: socket.socket) -> subprocess.Popen[bytes]:
-        with _importable(self._folder):
+        with importable(self._folder):
             return super()._spawn(listener)
 
 
@@ -82,18 +77,3 @@ async def serve_pair(**settings: Any) -> list[Backend]:
     Raises: as `serve_backend`.
     """
     return list(await asyncio.gather(aside(serve_backend, **settings), aside(serve_backend, **settings)))
-
-
-@contextmanager
-def _importable(folder: str) -> Iterator[None]:
-    """Let a child that starts in this block import what is in `folder`."""
-    with _environment:
-        before = os.environ.get("PYTHONPATH")
-        os.environ["PYTHONPATH"] = folder if before is None else os.pathsep.join((folder, before))
-        try:
-            yield
-        finally:
-            if before is None:
-                del os.environ["PYTHONPATH"]
-            else:
-                os.environ["PYTHONPATH"] = before

@@ -7,7 +7,6 @@ and it needs, and is called there.
 
 from __future__ import annotations
 
-import os
 import pickle
 import sys
 import tempfile
@@ -22,6 +21,8 @@ from typing import Any
 import cloudpickle  # type: ignore[import-untyped]
 
 from server import ServerProcess, StartError, serve_process
+
+from .importable import importable
 
 __all__ = ["two_elsewhere"]
 
@@ -73,19 +74,5 @@ def _recipe(make_app: Callable[..., Any], args: tuple[Any, ...]) -> Iterator[Non
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "recipe").write_bytes(recipe)
         Path(folder, f"{MODULE}.py").write_text(CODE)
-        with _importable(folder):
+        with importable(folder):
             yield
-
-
-@contextmanager
-def _importable(folder: str) -> Iterator[None]:
-    """Let children that start in this block import what is in `folder`."""
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = folder if before is None else os.pathsep.join((folder, before))
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before
