@@ -13,6 +13,7 @@ from .fate import end_of, fate
 from .handshake import handshake_picture
 from .journal import Journal
 from .leftovers import leftovers
+from .progress import forget_progress, progress
 from .tap import Tap
 
 __all__ = [
@@ -25,9 +26,11 @@ __all__ = [
     "end_of",
     "expect",
     "fate",
+    "forget_progress",
     "frame_picture",
     "handshake_picture",
     "leftovers",
+    "progress",
     "sequence",
     "side_by_side",
 ]

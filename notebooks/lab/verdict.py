@@ -21,6 +21,7 @@ from typing import Any, ParamSpec
 
 from .expect import one_line
 from .patience import BUDGET, limited, patiently
+from .progress import remember
 
 __all__ = ["NotYet", "Verdict", "judged", "reason_of", "refuse_stub", "result_of", "shown", "stop_thread"]
 
@@ -53,7 +54,7 @@ def judged(passed: str) -> Callable[[Callable[P, None]], Callable[P, Verdict]]:
     """Make a check of a function that returns when all is well and raises `NotYet` otherwise.
 
     `passed` is the sentence of a passed check. All waits of one check share 1 s, so that it
-    ends within 2 s. A check never raises.
+    ends within 2 s. A check never raises. That it passed is remembered: see `lab.progress`.
     """
 
     def decorate(body: Callable[P, None]) -> Callable[P, Verdict]:
@@ -66,6 +67,7 @@ def judged(passed: str) -> Callable[[Callable[P, None]], Callable[P, Verdict]]:
                     return Verdict(False, str(missing))
                 except Exception as error:
                     return Verdict(False, f"the answer could not be judged, the check met {reason_of(error)}")
+            remember(body.__module__, body.__name__, *args, *kwargs.values())
             return Verdict(True, passed)
 
         return check

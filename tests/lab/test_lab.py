@@ -17,9 +17,11 @@ def test_public_names() -> None:
         "end_of",
         "expect",
         "fate",
+        "forget_progress",
         "frame_picture",
         "handshake_picture",
         "leftovers",
+        "progress",
         "sequence",
         "side_by_side",
     ]

@@ -1,1 +1,34 @@
 """Checks of the exercises, a module for each lesson; each check says in one sentence what is still missing."""
+
+from __future__ import annotations
+
+__all__ = ["EXERCISES"]
+
+EXERCISES: dict[str, dict[str, str]] = {
+    "01-handshake": {
+        "check_accept_value": "Another key",
+        "check_frame_header": "A header of any length",
+        "check_refusal": "The password, please",
+    },
+    "02-echo": {
+        "check_shout": "Shout",
+        "check_calculator": "A calculator",
+        "check_countdown": "A countdown",
+    },
+    "03-manager": {
+        "check_devices": "Three devices",
+        "check_typing": "Ana is typing …",
+        "check_who": "/who",
+    },
+    "04-broadcasting": {
+        "check_latest": "The latest price",
+        "check_room_limit": "A limit for the room",
+        "check_missed": "What did I miss?",
+    },
+    "05-notifications": {
+        "check_mute": "Mute, on one device",
+        "check_digest": "A digest after an hour away",
+        "check_stream": "Server-sent events",
+    },
+}
+"""The exercises of each lesson in their order: the check, and what the lesson calls it."""
