@@ -11,6 +11,7 @@ VENV ?= .venv
 RUN = $(VENV)/bin
 COURSE = $(VENV)/.course-installed
 DEV = $(VENV)/.dev-installed
+SITE = $(VENV)/.site-installed
 TIMES ?= 20
 
 .PHONY: lab serve check-room test test-all test-lowest soak bench lint notebooks clean
@@ -48,13 +49,23 @@ check-room: $(COURSE)
 
 bench: $(DEV)
 	$(RUN)/python benchmarks/start.py
-	$(RUN)/python benchmarks/manager.py
+	$(RUN)/python -m benchmarks.manager
 	$(RUN)/python -m benchmarks.fanout
 
 lint: $(DEV)
 	$(RUN)/ruff format --check .
 	$(RUN)/ruff check .
 	$(RUN)/mypy
+
+# a deck for each lesson, which needs no network: build/slides/01-handshake.html; the key s opens the speaker's notes
+slides: $(SITE)
+	$(RUN)/python docs/slides.py build/slides
+
+# the lessons to read, which need no server: build/site/index.html; each links to where it can be run:
+# make site RUN_AT=https://hub.example.com/hub/user-redirect/lab/tree/learn-websockets/notebooks/
+RUN_AT ?= http://localhost:8888/lab/tree/
+site: $(SITE)
+	$(RUN)/python -m sphinx -q -W -c docs -d build/trees -D lessons_run_at=$(RUN_AT) notebooks build/site
 
 # execute the notebooks and store their outputs
 notebooks: $(DEV)
@@ -70,10 +81,14 @@ $(DEV): pyproject.toml | $(RUN)/python
 	$(RUN)/python -c 'import matplotlib.pyplot'
 	@touch $(COURSE) $@
 
+$(SITE): pyproject.toml | $(RUN)/python
+	$(RUN)/python -m pip install --quiet --editable '.[site]'
+	@touch $@
+
 $(RUN)/python:
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or newer was found; install one from python.org or your system's packages, or name it: make PYTHON=/path/to/python"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "this Python has no venv; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 clean:
-	rm -rf $(VENV) .venv-lowest .mypy_cache .ruff_cache .pytest_cache
+	rm -rf build $(VENV) .venv-lowest .mypy_cache .ruff_cache .pytest_cache

@@ -1,6 +1,6 @@
 """What a connection costs, and what joining and leaving cost: the tutorial's manager and ours.
 
-Usage: python benchmarks/manager.py [connections ...]      (default 1000 4000)
+Usage: python -m benchmarks.manager [connections ...]      (default 1000 4000)
 
 The servers are processes of their own. The client opens raw sockets and does the least that a
 handshake needs, so that it is not what is measured. Memory is the server's resident set, before and
@@ -35,10 +35,10 @@ AT_ONCE = 100  # handshakes under way at the same time
 ROUNDS = 2_000  # joinings and leavings that are timed
 
 ROWS = [
-    ("tutorial, compression offered", "rooms_app:tutorial", True),
-    ("tutorial", "rooms_app:tutorial", False),
-    ("ours, compression offered", "rooms_app:ours", True),
-    ("ours", "rooms_app:ours", False),
+    ("tutorial, compression offered", "benchmarks.servers.tutorial:app", True),
+    ("tutorial", "benchmarks.servers.tutorial:app", False),
+    ("ours, compression offered", "benchmarks.rooms_app:app", True),
+    ("ours", "benchmarks.rooms_app:app", False),
 ]
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
