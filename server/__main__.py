@@ -14,6 +14,7 @@ from types import FrameType
 import uvicorn
 
 from .app import create_app
+from .classroom.start import hold_class
 from .command import parse
 from .descriptors import raise_descriptors
 from .errors import ServerError
@@ -34,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise_descriptors(command.connections)
         # uvicorn drains, and then raises the signal again, which would end the process as if it had not
         signal.signal(signal.SIGTERM, _nothing)
-        if command.workers == 1:
+        if command.classroom:
+            hold_class(app, command)
+        elif command.workers == 1:
             uvicorn.run(app, **command.server_options)
         else:
             os.environ.update(command.environment)

@@ -17,6 +17,7 @@ from starlette.types import Scope
 from .bounds import invalid
 from .broker import Broker, open_broker
 from .chat import Chat, MayJoin, everybody, topic_of
+from .classroom import Classroom
 from .documentation import ABOUT, documentation_routes
 from .feed import Feeds
 from .health import health_routes
@@ -70,6 +71,7 @@ def create_app(
     inbox_routes = InboxRoutes(settings, door=door, notifications=notifications)
     metrics = Metrics(manager, broker, notifications.broker, waiting=inbox_routes.waiting)
     feeds = Feeds(broker, observe=metrics.latency.observe)
+    classroom = Classroom(settings, door=door, manager=manager) if settings.classroom else None
     chat = Chat(
         settings,
         door=door,
@@ -79,6 +81,7 @@ def create_app(
         rollcall=rollcall,
         notifications=notifications,
         may_join=may_join,
+        attendance=classroom.roll if classroom else None,
     )
 
     @asynccontextmanager
@@ -87,6 +90,8 @@ def create_app(
             yield
             chat.close()
             door.close()
+            if classroom is not None:
+                classroom.close()
 
     # FastAPI's own pages for it would run scripts of somebody else's
     app = FastAPI(title="Chat", description=ABOUT, docs_url=None, redoc_url=None, lifespan=lifespan)
@@ -103,6 +108,9 @@ def create_app(
         app.include_router(metrics.routes)
     # FastAPI's own route would keep 5 KiB for each connection, for dependencies that this endpoint has none of
     app.router.routes.append(WebSocketRoute("/ws", chat.connect))
+    app.state.classroom = classroom
+    if classroom is not None:
+        app.include_router(classroom.routes)
     app.mount("/", _Page(settings))
     return app
 
@@ -112,6 +120,7 @@ class _Page(StaticFiles):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(directory=STATIC, html=True)
+        self._has_teacher = settings.classroom
         frames = " ".join(("'self'", *settings.origins))
         self._headers = {
             "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -120,6 +129,11 @@ class _Page(StaticFiles):
             "Referrer-Policy": "no-referrer",
             "X-Content-Type-Options": "nosniff",
         }
+
+    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
+        if path.startswith("teacher") and not self._has_teacher:
+            return "", None
+        return super().lookup_path("teacher.html" if path == "teacher" else path)
 
     def file_response(
         self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200

@@ -37,7 +37,7 @@ from .messages import (
 
 __all__ = ["describe", "incoming", "outgoing"]
 
-VERSION = "1.0.0"  # of the protocol: the first number changes when a client of before no longer works
+VERSION = "1.1.0"  # of the protocol: the first number changes when a client of before no longer works
 CHANNEL = "chat"
 ABOUT = """Every message is one JSON object in one text frame, and its `type` says which one it is.
 

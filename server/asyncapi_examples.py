@@ -5,6 +5,7 @@ from __future__ import annotations
 from .broker import Position
 from .messages import (
     Ack,
+    Announcement,
     ChatMessage,
     Error,
     Inbox,
@@ -42,6 +43,7 @@ _MADE: tuple[Message, ...] = (
     ChatMessage(room="lobby", user="ana", text="hello", position=NOW, time=MOMENT, id=2),
     Presence(room="lobby", count=2, users=("ana", "bo")),
     IsTyping(room="lobby", user="bo"),
+    Announcement(text="Look at the teacher's screen"),
     Stored(room="lobby", position=NOW, id=2),
     Reset(room="lobby", position=Position("b7Kx2w", 0)),
     Inbox(position=SEEN, read=SEEN, unread=1, newest=NOW, id=3),

@@ -10,14 +10,14 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from fastapi import WebSocket
 from pydantic import Field, TypeAdapter
 
 from .broadcasting import Outbox, Prepared, open_outbox
 from .broker import Broker, Position, Record, UnavailableError
-from .echo import Conversation, converse
+from .echo import Conversation, Ended, converse
 from .errors import StartError
 from .feed import Feed, Feeds
 from .identity import Door, refuse
@@ -45,7 +45,7 @@ from .rollcall import Present, Rollcall
 from .settings import Settings
 from .tickets import Session
 
-__all__ = ["Chat", "MayJoin", "RoomWording", "everybody", "expiring", "topic_of"]
+__all__ = ["Attendance", "Chat", "MayJoin", "RoomWording", "everybody", "expiring", "topic_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -65,6 +65,16 @@ def everybody(user: str, room: str) -> bool:
 def topic_of(room: str) -> str:
     """The broker's topic for a room."""
     return f"room:{room}"
+
+
+class Attendance(Protocol):
+    """Who wants to know of every connection."""
+
+    def enter(self, connection: Connection, outbox: Outbox, websocket: WebSocket) -> None:
+        """It has come."""
+
+    def leave(self, connection: Connection, ended: Ended) -> None:
+        """It has ended."""
 
 
 class RoomWording:
@@ -107,7 +117,9 @@ class Chat:
         rollcall: Rollcall,
         notifications: Notifications,
         may_join: MayJoin = everybody,
+        attendance: Attendance | None = None,
     ) -> None:
+        self._attendance = attendance
         self._settings = settings
         self._door = door
         self._manager = manager
@@ -175,6 +187,9 @@ class Chat:
                 connection.send(Error(field=field, expected=expected, id=message.id))
 
         started = time.monotonic()
+        ended = Ended(CloseCode.INTERNAL_ERROR)
+        if self._attendance is not None:
+            self._attendance.enter(connection, outbox, websocket)
         try:
             ended = await converse(
                 metered,
@@ -187,6 +202,8 @@ class Chat:
             about = {"user": connection.user, "code": int(ended.code), "seconds": round(time.monotonic() - started, 3)}
             _log.info("connection ended", extra=about)
         finally:
+            if self._attendance is not None:
+                self._attendance.leave(connection, ended)
             for feed in feeds.values():
                 feed.leave(connection)
             await watching.stop()

@@ -106,6 +106,9 @@ def parse(arguments: Sequence[str]) -> Command:
         command = CliApp.run(Command, cli_args=list(arguments))
     except ValidationError as error:
         raise refusal(error) from None
+    if command.classroom:
+        host = command.host if "host" in command.model_fields_set else "0.0.0.0"
+        command = command.model_copy(update={"demo_login": True, "host": host})
     for flag, where in (("broker", command.broker), ("inboxes", command.inbox_url)):
         scheme, _, path = where.partition(":")
         if command.workers > 1 and scheme in ("sqlite", "memory"):
@@ -113,6 +116,8 @@ def parse(arguments: Sequence[str]) -> Command:
                 f"--workers {command.workers} need a log that they share, and {where!r} is for one process; "
                 f"use --{flag} valkey://HOST:PORT, or --workers 1"
             )
+    if command.classroom and command.workers > 1:
+        raise StartError(f"--classroom shows the connections of one process, not of {command.workers}; use --workers 1")
     if (command.tls_cert is None) != (command.tls_key is None):
         raise StartError("--tls-cert and --tls-key go together; give both or neither")
     key_of(command)

@@ -22,6 +22,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.protocol import State
 
 from .messages import CloseCode
+from .pace import Pacer
 
 __all__ = ["CHUNK", "EXTENSION", "FanoutProtocol", "Flusher", "Source"]
 
@@ -78,6 +79,7 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
     _finished = False
     _pong = b""
     _over: asyncio.Future[None] | None = None
+    _pacer: Pacer | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -124,6 +126,27 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
         self.close_sent = self._finished = True
         self.close_timer = self.loop.call_later(self._seconds, self.transport.abort)
         self._tell(code, reason)
+
+    def pace(self, bytes_per_second: int | None) -> None:
+        """Take no more than so many bytes a second from the source, as if the peer read no faster; None: all it reads.
+
+        What the source has beyond that waits there, and counts as with any peer that is slow: in the end it is closed
+        with 4008. ASGI's `send` goes after it, as ever; pongs go at once, for to be slow is not to be dead.
+        """
+        was_full = not self.writable.is_set()
+        if self._pacer is not None:
+            was_full = self._pacer.is_full
+            self._pacer.stop()
+            self._pacer = None
+        if self.disconnected:
+            return
+        if bytes_per_second is not None:
+            self._bar()
+            self.writable.clear()
+            self._pacer = Pacer(self.loop, self._step, rate=bytes_per_second)
+            self._pacer.is_full = was_full
+        elif not was_full:
+            self.resume_writing()
 
     @property
     def over(self) -> asyncio.Future[None]:
@@ -194,19 +217,38 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
         """The transport is full: the source waits, and the peer's time runs."""
         super().pause_writing()
         self._bar()
+        if self._pacer is not None:
+            self._pacer.is_full = True
         if self._source is not None and self._stall is None:
             self._watch()
 
     def resume_writing(self) -> None:
         """The peer reads again."""
-        super().resume_writing()
         self._stop_watching()
+        if self._pacer is not None:
+            self._pacer.is_full = False
+            return
+        super().resume_writing()
         if self._pong:
             self.transport.write(self._pong)
             self._pong = b""
         if self._source is not None:
             self._source.block(blocked=False)
             _flushers[self.loop].add(self._source)
+
+    def _step(self, size: int) -> int:
+        """Take so many bytes from the source, or the few more that make a message whole; how many."""
+        if self._pacer is None or self._pacer.is_full:
+            return 0
+        self.writable.set()  # whoever waits in `send` goes on, and finds it clear the next time
+        self.writable.clear()
+        if self._source is None or self.conn.state is not State.OPEN or self.transport.is_closing():
+            return 0
+        data = self._source.take_frames(size) if size else b""
+        if data or self._pong:
+            self.transport.write(self._pong + data)
+            self._pong = b""
+        return len(data)
 
     def _watch(self) -> None:
         buffered = self.transport.get_write_buffer_size()
@@ -287,6 +329,9 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
         """Let go of everything."""
         super().connection_lost(exc)
         self._stop_watching()
+        if self._pacer is not None:
+            self._pacer.stop()
+            self._pacer = None
         if self._over is not None and not self._over.done():
             self._over.set_result(None)
         if self._source is not None:

@@ -17,6 +17,7 @@ from .names import visible
 
 __all__ = [
     "Ack",
+    "Announcement",
     "ChatIn",
     "ChatMessage",
     "CloseCode",
@@ -256,6 +257,13 @@ class ChatMessage(Message):
     time: float | None = None
     """Seconds since 1970 at which it was stored."""
     id: int | str | None = None
+
+
+class Announcement(Message):
+    """Out, to every connection: the teacher of a class says this to all, in whatever room. It is not stored."""
+
+    type: Literal["announcement"] = "announcement"
+    text: str
 
 
 class Stored(Message):

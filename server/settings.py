@@ -34,6 +34,9 @@ class Settings(BaseSettings):
     demo_login: bool = False
     """Whether everybody may log in under any name, without a password. For lessons and demonstrations only."""
 
+    classroom: bool = False
+    """Whether a teacher can see every connection, slow it down and cut it off: one server for a class."""
+
     origins: tuple[str, ...] = ()
     """Pages of other origins that may connect, such as ``["https://example.com"]``; the server's own always may."""
 

@@ -1,7 +1,7 @@
 // The page: what the user does goes to the connection, what the connection says goes to the rooms and the view.
 
 import { announce, showInbox } from "./bell.js";
-import { Connection, backoff } from "./connection.js";
+import { Connection, backoff, withTicket } from "./connection.js";
 import { Inbox } from "./inbox.js";
 import { Room, roomName } from "./rooms.js";
 import { deviceId, keepName, keepRooms, keptName, keptRooms, randomId } from "./store.js";
@@ -12,7 +12,7 @@ const FIRST_ROOM = "lobby";
 const HISTORY = 50; // messages that a newcomer to a room sees
 const TYPING_EVERY = 3_000; // milliseconds between two "I am typing"
 
-const connection = new Connection(deviceId());
+const connection = new Connection(() => withTicket(deviceId()));
 const rooms = new Map(); // name: Room
 const asked = new Map(); // id: {entry, room} that was asked for with it, until the answer comes
 let inbox = new Inbox();
@@ -86,6 +86,9 @@ const hear = {
     }
     showUnread();
     view.showTyping(current);
+  },
+  announcement({ text }) {
+    if (current) note(current, `The teacher: ${text}`);
   },
   stored({ id }) {
     const mine = asked.get(id)?.entry;

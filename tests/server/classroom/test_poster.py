@@ -1,0 +1,93 @@
+"""``python -m server --classroom``: what it takes for granted, and what it prints for a class to come in."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import httpx
+import pytest
+from websockets.sync.client import connect
+
+from server.classroom import poster
+from server.command import parse
+from server.errors import StartError
+from tests.server.people import DEADLINE
+
+from .lesson import lesson
+
+
+@pytest.fixture(autouse=True)
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test in a folder of its own, without this machine's settings."""
+    monkeypatch.chdir(tmp_path)
+    for name in os.environ:
+        if name.startswith("CHAT_"):
+            monkeypatch.delenv(name)
+
+
+def test_a_class_is_open_to_the_network() -> None:
+    """With the demo login, on every address unless one is given; and nothing of it without the flag."""
+    command = parse(["--classroom"])
+    assert (command.demo_login, command.host) == (True, "0.0.0.0")
+    assert parse(["--classroom", "--host", "127.0.0.1"]).host == "127.0.0.1"
+    usual = parse(["--demo-login"])
+    assert (usual.classroom, usual.host) == (False, "127.0.0.1")
+
+
+def test_a_class_is_in_one_process() -> None:
+    """The teacher would see the connections of one process only."""
+    with pytest.raises(StartError, match="--workers 1"):
+        parse(["--classroom", "--workers", "2", "--broker", "valkey://127.0.0.1", "--inboxes", "valkey://127.0.0.1"])
+
+
+def test_the_command_prints_how_to_come_in() -> None:
+    """The address for students as text and as a QR code, and the teacher's with a key that is good and not logged."""
+    command = [sys.executable, "-m", "server", "--classroom", "--host", "127.0.0.1", "--port", "0"]
+    environment = os.environ | {"PYTHONIOENCODING": "utf-8"}
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "encoding": "utf-8"}
+    with subprocess.Popen(command, env=environment, **pipes) as process:
+        try:
+            assert process.stdout is not None
+            told = ""
+            for line in process.stdout:
+                told += line
+                if found := re.search(r"(http://127.0.0.1:\d+/)teacher#key=(\S+)", line):
+                    break
+            base, key = found.groups()  # type: ignore[union-attr]
+            assert f"{base}join\n" in told
+            assert "█" in told
+            with httpx.Client(base_url=base, trust_env=False, timeout=DEADLINE) as client:
+                assert client.get("/join", follow_redirects=True).status_code == 200
+            with connect(f"{base.replace('http', 'ws')}teacher/ws", proxy=None) as socket:
+                socket.send(json.dumps({"type": "teacher", "key": key}))
+                assert json.loads(socket.recv(timeout=DEADLINE))["join"] == f"{base}join"
+        finally:
+            process.terminate()
+            _, log = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 0
+    assert "/teacher/ws" in log
+    assert key not in log
+
+
+def test_students_find_the_page() -> None:
+    """``/join`` leads to the chat page, and its QR code is a picture."""
+    with lesson() as room, httpx.Client(base_url=room.server.http(), trust_env=False) as client:
+        assert client.get("/join").headers["location"] == "./"
+        code = client.get("/join.svg")
+        assert code.headers["content-type"] == "image/svg+xml"
+        assert ElementTree.fromstring(code.text).tag.endswith("svg")
+
+
+def test_an_address_of_this_machine_alone_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else could open it, so the poster says what to do; an address that was given is taken as it is."""
+    assert poster.address_in_network("192.0.2.7") == "192.0.2.7"
+    monkeypatch.setattr(poster, "ELSEWHERE", ("127.0.0.1", 9))
+    assert poster.address_in_network("0.0.0.0") is None
+    assert "--host ADDRESS" in poster.poster(None, "http://127.0.0.1:8000/teacher#key=x")
