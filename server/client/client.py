@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -65,6 +66,7 @@ class Client:
         name: str | None = None,
         device: str = "",
         buffer: int = 64,
+        announced: Callable[[str], None] | None = None,
         wires: Wires | None = None,
     ) -> None:
         """Say where the server is and who this is.
@@ -76,6 +78,7 @@ class Client:
             name: a name for the demo login, where the server has one.
             device: tells the devices of one user apart.
             buffer: items that are read ahead for each reader.
+            announced: called with what the teacher of a class says to everybody; it is not stored.
             wires: timeouts, backoff, proxy and TLS.
 
         Raises:
@@ -83,11 +86,11 @@ class Client:
         """
         address = address_of(url)
         wires = wires or Wires()
-        credentials = Credentials(address, token=token, ticket=ticket, name=name, tls=wires.tls)
-        self._exchange = Exchange(lambda message: self._link.send(message), wires.backoff)  # noqa: PLW0108  # made below
+        self._credentials = Credentials(address, token=token, ticket=ticket, name=name, tls=wires.tls)
+        self._exchange = Exchange(lambda message: self._link.send(message), wires.backoff, announced)  # noqa: PLW0108  # made below
         self._link = Link(
             address,
-            credentials,
+            self._credentials,
             wires,
             query={"device": device} if device else {},
             opened=self._on_opened,
@@ -140,6 +143,14 @@ class Client:
     def loss(self) -> Loss | None:
         """How the last connection that was open ended: its code and reason, for a log."""
         return self._link.loss
+
+    async def headers(self) -> dict[str, str]:
+        """What a request of your own needs to be this user's: the header with the token, a new one where that is due.
+
+        Raises:
+            OSError: the demo login, or the function that gets a token, could not be reached.
+        """
+        return (await self._credentials.show())[0]
 
     def statistics(self) -> ClientStatistics:
         """What the client has been through so far."""

@@ -10,6 +10,7 @@ from ..broker import Position
 from ..inbox import Standing
 from ..messages import (
     Ack,
+    Announcement,
     ChatMessage,
     CloseCode,
     Error,
@@ -40,10 +41,13 @@ LATER = 2  # the attempt whose delay a question waits for that the server could 
 class Exchange:
     """The streams of one client, and what it has said. Told by its link of every connection and every message."""
 
-    def __init__(self, send: Callable[[Message], None], backoff: Backoff) -> None:
-        """Answer with `send`, which forgets what cannot be sent now."""
+    def __init__(
+        self, send: Callable[[Message], None], backoff: Backoff, announced: Callable[[str], None] | None = None
+    ) -> None:
+        """Answer with `send`, which forgets what cannot be sent now; tell `announced` what a whole class is told."""
         self._send = send
         self._backoff = backoff
+        self._announced = announced
         self._streams: dict[str | None, Stream[Any]] = {}
         self._sayings = Sayings(send, backoff)
         self._progress = asyncio.Event()  # a loop took an item, or something was said
@@ -159,6 +163,8 @@ class Exchange:
             case "reset":
                 reset = read(Reset, text)
                 await self._on_reset(reset.room, reset.position)
+            case "announcement" if self._announced is not None:
+                self._announced(read(Announcement, text).text)
             case "error":
                 self._on_error(read(Error, text))
 

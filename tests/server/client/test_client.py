@@ -214,3 +214,21 @@ def test_a_client_is_used_inside_its_block() -> None:
             await texts(ana.room("lobby"), 1)
 
     asyncio.run(talk())
+
+
+def test_what_is_said_to_the_whole_class_is_heard_by_who_wants_it() -> None:
+    """It is of no room; a client that did not ask passes it over."""
+
+    async def announces(line: Line) -> None:
+        await line.welcome()
+        await line.say(type="announcement", text="a break of five minutes")
+        await line.until_left()
+
+    async def talk(server: BackgroundServer) -> None:
+        heard: list[str] = []
+        async with client(server) as ana, client(server, announced=heard.append):
+            await until(lambda: heard == ["a break of five minutes"])
+            assert ana.error is None
+
+    with serve(scripted(announces)) as server:
+        asyncio.run(talk(server))

@@ -44,6 +44,20 @@ def test_a_ticket_is_fetched_for_each_connection() -> None:
         asyncio.run(talk(room))
 
 
+def test_a_request_of_ones_own_is_made_as_the_same_user() -> None:
+    """The headers of a client open the HTTP routes, and no second login is needed."""
+
+    async def talk(server: BackgroundServer) -> None:
+        async with asyncio.timeout(5), Client(server.http(), name="ana", wires=QUICK) as ana:
+            headers = await ana.headers()
+            assert headers == await ana.headers()
+            async with httpx.AsyncClient(headers=headers, trust_env=False) as http:
+                assert (await http.post(server.http("/ticket"))).json()["user"] == "ana"
+
+    with serve(create_app(Settings(key=KEY, demo_login=True))) as server:  # type: ignore[arg-type]
+        asyncio.run(talk(server))
+
+
 @pytest.fixture
 def secure(tmp_path: Path) -> Any:
     """A server with TLS, and a context that trusts it."""
