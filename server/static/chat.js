@@ -139,6 +139,7 @@ connection.addEventListener("state", ({ detail }) => {
   }
   for (const room of rooms.values()) room.typing.clear();
   if (detail.state === "login") view.showLogin(keptName(), whyLogin(detail));
+  if (detail.state === "waiting") view.showChat(); // it says so, and what was said comes when it is back
 });
 
 function whyLogin({ reason }) {

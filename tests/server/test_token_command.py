@@ -28,7 +28,7 @@ def test_it_prints_a_token_that_may_push(capsys: pytest.CaptureFixture[str]) -> 
     [line] = capsys.readouterr().out.splitlines()
     session = verify_session(line, key=KEY)
     assert session is not None
-    assert (session.user, session.scopes) == ("shop", {"push"})
+    assert (session.user, session.scopes) == ("shop", frozenset({"push"}))
     assert 0 <= time.time() + 1.5 * 3600 - session.expires < 60
 
 
