@@ -1,7 +1,7 @@
-// One connection to the chat that comes back by itself, unless the server says that it must not.
+// One connection to the server that comes back by itself, unless the server says that it must not.
 //
 // Events: "state" {state, code, reason, delay} and "message" {…}. The states:
-//   connecting  a ticket is being fetched or the handshake runs
+//   connecting  the way in is being found, such as a ticket, or the handshake runs
 //   open        messages go both ways
 //   waiting     the connection was lost; the next try is in `delay` milliseconds
 //   login       the server does not know who this is: log in, then connect()
@@ -24,7 +24,7 @@ export function backoff(attempt, base = BASE) {
 }
 
 export class Connection extends EventTarget {
-  #device;
+  #findWayIn;
   #socket = null;
   #timer = 0;
   #attempt = 0;
@@ -32,9 +32,10 @@ export class Connection extends EventTarget {
   #turn = 0;
   state = "stopped";
 
-  constructor(device) {
+  // Each try asks `findWayIn` for {url, hello}, `hello` being a first message or none, or for a refusal {status, after}.
+  constructor(findWayIn) {
     super();
-    this.#device = device;
+    this.#findWayIn = findWayIn;
     addEventListener("online", () => this.state === "waiting" && this.connect());
   }
 
@@ -42,9 +43,9 @@ export class Connection extends EventTarget {
     this.#drop();
     this.#set("connecting");
     const turn = this.#turn;
-    const { ticket, status, after } = await fetchTicket();
+    const { url, hello, status, after } = await this.#findWayIn();
     if (turn !== this.#turn) return; // meanwhile somebody has called connect() or close()
-    if (ticket) this.#open(ticket);
+    if (url) this.#open(url, hello);
     else if (status === 401) this.#set("login");
     else if (status === 403) this.#set("stopped", { code: CODE.FORBIDDEN });
     else this.#wait({ after });
@@ -61,19 +62,17 @@ export class Connection extends EventTarget {
     this.#set("stopped");
   }
 
-  #open(ticket) {
-    const url = new URL("ws", document.baseURI);
-    url.protocol = url.protocol.replace("http", "ws");
-    url.search = new URLSearchParams({ ticket, device: this.#device });
+  #open(url, hello) {
     const socket = (this.#socket = new WebSocket(url));
     this.#timer = setTimeout(() => this.#lost(socket, {}), PATIENCE);
+    if (hello) socket.onopen = () => socket.send(JSON.stringify(hello));
     socket.onmessage = (event) => this.#heard(socket, JSON.parse(event.data));
     socket.onclose = (event) => this.#lost(socket, event);
   }
 
   #heard(socket, message) {
     if (socket !== this.#socket) return;
-    if (message.type === "welcome") {
+    if (this.state === "connecting") {
       clearTimeout(this.#timer);
       this.#openedAt = Date.now();
       this.#set("open");
@@ -112,10 +111,19 @@ export class Connection extends EventTarget {
   }
 }
 
-async function fetchTicket() {
+// The address of a WebSocket of this server, whatever folder a proxy shows it in.
+export function socketUrl(path, query = {}) {
+  const url = new URL(path, document.baseURI);
+  url.protocol = url.protocol.replace("http", "ws");
+  url.search = new URLSearchParams(query);
+  return url;
+}
+
+// The way into the chat: a ticket for this device.
+export async function withTicket(device) {
   try {
     const answer = await fetch("ticket", { method: "POST", signal: AbortSignal.timeout(PATIENCE) });
-    if (answer.ok) return await answer.json();
+    if (answer.ok) return { url: socketUrl("ws", { ticket: (await answer.json()).ticket, device }) };
     const seconds = Number(answer.headers.get("Retry-After")) || 0; // too many have asked, or the server is away
     return { status: answer.status, after: Math.min(LONGEST, seconds * 1_000) };
   } catch {

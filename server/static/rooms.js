@@ -1,6 +1,6 @@
 // What is known about the rooms: who is there, what was said, what is new. No DOM in here.
 
-const KEPT = 500; // entries of one room; the oldest go
+const KEPT = 2_000; // entries of one room, so that a thousand messages are there with who came and went; the oldest go
 const TYPING_SHOWN = 5_000; // milliseconds that somebody is shown as typing
 
 export class Room {

@@ -1,16 +1,17 @@
 // What is seen. Everything that people write goes through textContent, so it is never markup.
 
+import { avatar } from "./avatar.js";
 import { CODE } from "./connection.js";
 import { names } from "./rooms.js";
 
 const TOGETHER = 5 * 60_000; // milliseconds within which messages of one user stand together
 const NEAR_THE_END = 80; // pixels from the newest message at which the log follows it
-const GOLDEN_ANGLE = 137.508; // degrees
+const CHUNK = 50; // entries that are laid out together: one more costs as much in a long log as in a short one
 const BANNER_DELAY = 1_000; // milliseconds: a connection that is back by then is not worth a banner
 
 const STATES = { open: "online", connecting: "connecting", waiting: "offline", stopped: "offline", login: "offline" };
 const ENDED = {
-  [CODE.KICKED_FOR_SPAM]: "You were disconnected because you sent too much. Wait a moment before you come back.",
+  [CODE.KICKED_FOR_SPAM]: "You were disconnected. Wait a moment before you come back.",
   [CODE.FORBIDDEN]: "This page may not connect to this server.",
   [CODE.REPLACED]: "You went on in another window or on another device, so this one was disconnected.",
 };
@@ -21,21 +22,13 @@ export const $ = (id) => document.getElementById(id);
 const items = new WeakMap(); // entry: its element
 let bannerTimer = 0;
 let drawn = null; // the room whose log is shown
+let shown = 0; // entries of it that are in the page
 let following = true; // whether the newest message is in sight, and shall stay so
 
 function element(tag, className, ...children) {
   const node = document.createElement(tag);
   if (className) node.className = className;
   node.append(...children);
-  return node;
-}
-
-export function avatar(user, node = element("span", "avatar")) {
-  let hash = 0;
-  for (const letter of user) hash = (Math.imul(hash, 31) + letter.codePointAt(0)) >>> 0;
-  node.style.setProperty("--hue", (hash * GOLDEN_ANGLE) % 360); // names that are alike get colours that are not
-  node.textContent = [...user][0]?.toUpperCase() ?? "";
-  node.ariaHidden = "true";
   return node;
 }
 
@@ -74,14 +67,19 @@ export function showMe(user) {
 
 // The connection
 
-export function showState({ state, code }) {
+export function showState({ state, code, reason }) {
   $("chat").dataset.state = state;
   $("state-text").textContent = STATES[state];
   $("send").disabled = state !== "open";
   clearTimeout(bannerTimer);
   if (state === "open") $("banner").hidden = true;
-  else if (state === "stopped") banner(ENDED[code] ?? "You are disconnected.", "Connect again");
+  else if (state === "stopped") banner(whyEnded(code, reason), "Connect again");
   else bannerTimer = setTimeout(banner, BANNER_DELAY, "The connection is lost. Trying again …", "Try now");
+}
+
+function whyEnded(code, reason) {
+  const ended = ENDED[code] ?? "You are disconnected.";
+  return code === CODE.KICKED_FOR_SPAM && reason ? `${ended} The server says: ${reason}.` : ended;
 }
 
 function banner(text, button) {
@@ -140,7 +138,9 @@ export function showLog(room, me) {
   const log = $("log");
   log.ariaBusy = "true"; // a screen reader must not read a whole room aloud because it is shown again
   const entries = room?.entries ?? [];
-  log.replaceChildren(...entries.map((entry, index) => logItem(entry, entries[index - 1], me)));
+  log.replaceChildren();
+  shown = 0;
+  entries.forEach((entry, index) => append(logItem(entry, entries[index - 1], me)));
   if (!entries.length) log.append(element("p", "empty", room ? "Nothing has been said yet." : "Join a room to talk."));
   log.ariaBusy = "false";
   toNewest();
@@ -148,12 +148,26 @@ export function showLog(room, me) {
 
 export function showEntry(room, entry, me) {
   if (room !== drawn) return;
-  const log = $("log");
-  log.querySelector(".empty")?.remove();
-  log.append(logItem(entry, room.entries.at(-2), me));
-  while (log.children.length > room.entries.length) log.firstElementChild.remove();
+  if (!shown) $("log").replaceChildren();
+  append(logItem(entry, room.entries.at(-2), me));
+  const most = (following ? 1 : 2) * room.entries.length; // what is being read does not go at once
+  while (shown > most) removeOldest();
   if (following || entry.user === me) toNewest();
   else $("newest").hidden = false;
+}
+
+function append(item) {
+  const log = $("log");
+  if ((log.lastElementChild?.childElementCount ?? CHUNK) >= CHUNK) log.append(element("div", "chunk"));
+  log.lastElementChild.append(item);
+  shown++;
+}
+
+function removeOldest() {
+  const chunk = $("log").firstElementChild;
+  chunk.firstElementChild.remove();
+  if (!chunk.childElementCount) chunk.remove();
+  shown--;
 }
 
 export function showEntryState(entry) {

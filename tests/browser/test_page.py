@@ -288,7 +288,7 @@ def test_a_page_that_sent_too_much_does_not_come_back_by_itself(visit: Visit) ->
         ana.hears("one")
         ana.say("two")
         ana.until("offline")
-        expect(ana.page.get_by_role("alert").filter(has_text="sent too much")).to_be_visible()
+        expect(ana.page.get_by_role("alert").filter(has_text="messages per second")).to_be_visible()
         expect(ana.log.get_by_text("perhaps not sent")).to_have_count(1)
         asked = ana.tickets
         ana.page.clock.fast_forward(AN_HOUR)
