@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation, TypeAdapter
 
 from ..messages import Message
 
@@ -94,8 +94,8 @@ class StudentState(BaseModel):
     """Messages that it will never get."""
     slow: int | None
     """Bytes per second that the teacher allows it."""
-    progress: Lessons | None
-    """What its user has shared, if anything."""
+    progress: SkipValidation[Lessons | None]
+    """What its user has shared, if anything; it has been validated when it came."""
 
 
 class Ending(BaseModel):

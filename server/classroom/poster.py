@@ -55,6 +55,8 @@ def _drawn(text: str) -> str:
     out = io.StringIO()
     segno.make_qr(text).terminal(out, compact=True)
     drawn = out.getvalue()
+    if sys.stdout.isatty():  # white is light and black is dark, whatever colours the terminal has
+        drawn = "\n".join(f"\x1b[97;40m{line}\x1b[0m" for line in drawn.splitlines())
     try:
         drawn.encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Self
+from unittest.mock import patch
 
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from server import BackgroundServer
+from server.classroom import desk
 from tests.server.people import DEADLINE, Chat, chat
 
 __all__ = ["Lesson", "TeacherClient", "lesson"]
@@ -91,5 +93,6 @@ def lesson(**limits: Any) -> Iterator[Lesson]:
         app: Any = room.hall.app
         key: str = app.state.classroom.key
         word = json.dumps({"type": "teacher", "key": key})
-        with TeacherClient(room.server, word) as teacher:
+        # the teacher looks more often than in a lesson, so that nobody waits for it here
+        with patch.object(desk, "INTERVAL", 0.05), TeacherClient(room.server, word) as teacher:
             yield Lesson(room, room.server, key, teacher)
