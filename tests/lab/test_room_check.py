@@ -112,7 +112,7 @@ def test_too_many_kernels_for_the_machine_are_a_problem(monkeypatch: pytest.Monk
     monkeypatch.setattr(psutil, "cpu_count", lambda: 4)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=5 * 2**30))
     assert room.capacity(1).ok
-    assert "let 10 work here" in room.capacity(30).remedy
+    assert "let 8 work here" in room.capacity(30).remedy
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=64 * 2**30))
     assert "one for each 8 students" in room.capacity(33).remedy
 
