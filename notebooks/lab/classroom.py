@@ -186,10 +186,11 @@ class Seat:
             body = {"lessons": now.known()}
             answer = await http.post(f"{self.url}/classroom/progress", json=body, headers=await self._client.headers())
         if not answer.is_success:
+            hint = "; is it a class, started with --classroom?" if answer.status_code in (404, 405) else ""
             raise RefusedError(
-                f"the server does not take your progress, it answers {answer.status_code}; "
-                "is it a class, started with --classroom?",
+                f"the server does not take your progress, it answers {answer.status_code}{hint}",
                 code=answer.status_code,
+                reason=answer.text[:200],
             )
         self._shown = seen
 
