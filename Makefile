@@ -2,7 +2,7 @@
 # make serve  start the backend with its page
 # make test   prove all of it: lint, types, unit and wire tests, strict notebook re-run, real browser
 #
-# Each target makes what it needs on a fresh machine. Others: check-room test-all soak bench lint notebooks clean
+# Each target makes what it needs on a fresh machine. Others: slides site check-room test-all soak bench lint notebooks clean
 
 # the first Python that is new enough; or: make lab PYTHON=/path/to/python
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
@@ -14,7 +14,7 @@ DEV = $(VENV)/.dev-installed
 SITE = $(VENV)/.site-installed
 TIMES ?= 20
 
-.PHONY: lab serve check-room test test-all test-lowest soak bench lint notebooks clean
+.PHONY: lab serve check-room slides site test test-all test-lowest soak bench lint notebooks clean
 
 lab: $(COURSE)
 	$(RUN)/jupyter lab --config=notebooks/.jupyter/jupyter_lab_config.py
@@ -79,7 +79,7 @@ $(COURSE): pyproject.toml | $(RUN)/python
 $(DEV): pyproject.toml | $(RUN)/python
 	$(RUN)/python -m pip install --quiet --editable '.[course,dev]'
 	$(RUN)/python -c 'import matplotlib.pyplot'
-	@touch $(COURSE) $@
+	@touch $(COURSE) $(SITE) $@
 
 $(SITE): pyproject.toml | $(RUN)/python
 	$(RUN)/python -m pip install --quiet --editable '.[site]'
