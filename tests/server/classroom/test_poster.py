@@ -85,6 +85,16 @@ def test_students_find_the_page() -> None:
         assert ElementTree.fromstring(code.text).tag.endswith("svg")
 
 
+def test_the_teacher_finds_a_page() -> None:
+    """With the headers of the chat's page, and without the key: that stands where a browser tells no server."""
+    with lesson() as room, httpx.Client(base_url=room.server.http(), trust_env=False) as client:
+        page, usual = client.get("/teacher"), client.get("/")
+        assert page.status_code == 200
+        assert "text/html" in page.headers["content-type"]
+        assert page.headers["content-security-policy"] == usual.headers["content-security-policy"]
+        assert room.key not in page.text
+
+
 def test_an_address_of_this_machine_alone_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody else could open it, so the poster says what to do; an address that was given is taken as it is."""
     assert poster.address_in_network("192.0.2.7") == "192.0.2.7"
