@@ -13,6 +13,7 @@ import sys
 import threading
 import traceback
 from collections import deque
+from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, Self
 
@@ -222,11 +223,20 @@ class BackgroundServer:
         if (tasks := asyncio.all_tasks(self._loop)) and not self._loop.is_closed():
             for task in tasks:
                 task.cancel()
-            self._loop.run_until_complete(asyncio.wait(tasks, timeout=0.1))
+            self._finish(asyncio.wait(tasks, timeout=0.1))
             for task in tasks:
                 _end(task)
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._finish(self._loop.shutdown_asyncgens())
         self._loop.close()
+
+    def _finish(self, rest: Coroutine[Any, Any, Any]) -> None:
+        """Run the loop to the end of `rest`; a stop that an exception has overtaken ends only the first run."""
+        task = self._loop.create_task(rest)
+        for _ in range(3):
+            with suppress(RuntimeError):
+                self._loop.run_until_complete(task)
+            if task.done():
+                return
 
     def _loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")

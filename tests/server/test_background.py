@@ -26,6 +26,8 @@ import server
 from server import ServerError, StartError, StopError, background, serve
 from server.background import running
 
+NO_UVLOOP = pytest.mark.skipif(sys.platform == "win32", reason="there is no uvloop on Windows")
+
 
 def echo_app() -> FastAPI:
     """An app with an echo, a handler that ignores its cancellation, and a plain route."""
@@ -152,6 +154,27 @@ def test_stop_says_where_a_handler_blocks_the_loop() -> None:
         app.state.held.set()
         running_server.stop()
     assert not running_server.alive
+
+
+@pytest.mark.parametrize("loop", ["asyncio", pytest.param("uvloop", marks=NO_UVLOOP)])
+def test_a_thread_that_is_ended_from_outside_leaves_nothing(loop: str) -> None:
+    """SystemExit ends a loop at once; a stop that was still on its way must not end the clean-up."""
+    app = FastAPI()
+
+    @app.websocket("/ws")
+    async def ws(websocket: WebSocket) -> None:
+        await websocket.accept()
+        here = asyncio.get_running_loop()
+        here.call_soon(sys.exit)
+        here.call_soon(here.stop)
+        await asyncio.Event().wait()
+
+    running_server = serve(app, loop=loop)
+    with connect(running_server.url("/ws"), close_timeout=0.1):
+        running_server._thread.join(3)
+    assert not running_server.alive
+    assert running_server._loop.is_closed()
+    running_server.stop()
 
 
 def test_stop_twice_is_harmless() -> None:
