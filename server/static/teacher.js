@@ -61,7 +61,7 @@ connection.addEventListener("state", ({ detail }) => showState(detail));
 function showState({ state, code }) {
   $("desk").dataset.state = state;
   $("state-text").textContent = STATES[state];
-  $("send").disabled = state !== "open";
+  $("tell").disabled = state !== "open";
   $("banner").hidden = ["open", "connecting"].includes(state);
   const refused = state === "login" || code === CODE.FORBIDDEN;
   $("banner-text").textContent = refused ? ADDRESS_AGAIN : "The connection is lost. Trying again …";
@@ -110,7 +110,7 @@ function order(type, { id, user, slow }) {
   const speed = slow === null ? Number($("speed").value) : null;
   const done = {
     slow: speed === null ? `${user} gets everything at full speed.` : `${user} gets ${speed} bytes a second.`,
-    cut: `${user} was cut off without a goodbye, and comes back alone.`,
+    cut: `${user} was cut off without a goodbye, and comes back by itself.`,
     kick: `${user} was sent away with 4002, and comes back only by hand.`,
   };
   const sent = connection.send({ type, id, ...(type === "slow" && { bytes_per_second: speed }) });
@@ -124,13 +124,13 @@ $("rows").addEventListener("click", (event) => {
 
 $("broadcast").addEventListener("submit", (event) => {
   event.preventDefault();
-  const text = $("text").value.trim();
+  const text = $("announcement").value.trim();
   if (!text || !connection.send({ type: "broadcast", text })) return;
-  $("text").value = "";
+  $("announcement").value = "";
   $("done").textContent = `Sent to ${students.length}.`;
 });
 
-$("text").addEventListener("keydown", (event) => {
+$("announcement").addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
   event.preventDefault();
   $("broadcast").requestSubmit();

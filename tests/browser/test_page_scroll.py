@@ -49,7 +49,7 @@ def place(ana: Visitor, number: int) -> float:
     """Where a message stands on the screen, in pixels from the top."""
     box = ana.log.get_by_text(f"number {number}", exact=True).bounding_box()
     assert box is not None
-    return box["y"]
+    return float(box["y"])
 
 
 def test_a_thousand_messages_can_be_read_while_more_come(visit: Visit) -> None:

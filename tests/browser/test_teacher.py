@@ -16,7 +16,7 @@ from tests.server.people import Person
 from tests.server.recipients import bearer
 
 from .conftest import SCREENSHOTS
-from .test_page import DESK, KEY, Visit, Visitor, app, check_with_axe, visit
+from .test_page import DESK, KEY, PHONE, Visit, Visitor, app, check_with_axe, visit
 
 __all__ = ["visit"]  # a fixture
 
@@ -83,10 +83,10 @@ def test_a_teacher_sees_the_class_and_acts(classroom: tuple[BackgroundServer, st
         expect(queue).to_have_attribute("aria-valuenow", "0")
         ana.hears("number 99")
 
-    number = teacher.connection("Ana")
+    before = teacher.connection("Ana")
     teacher.do("Cut", "Ana")
     expect(teacher.page.get_by_role("list", name="Connections that ended")).to_contain_text("Ana 1006")
-    expect(teacher.row("Ana")).not_to_contain_text(number)
+    expect(teacher.row("Ana")).not_to_contain_text(before)
     ana.until("online")
 
     teacher.page.get_by_label("Tell everybody").fill("Ten more minutes.")
@@ -102,7 +102,8 @@ def test_a_teacher_sees_the_class_and_acts(classroom: tuple[BackgroundServer, st
 def check_both_themes(teacher: Teacher) -> None:
     """Assert that axe finds nothing on a desk in the light and on a phone in the dark; with a picture of both."""
     SCREENSHOTS.mkdir(exist_ok=True)
-    for scheme, size in (("light", DESK["viewport"]), ("dark", {"width": 390, "height": 800})):
+    screens: dict[str, Any] = {"light": DESK["viewport"], "dark": PHONE["viewport"]}
+    for scheme, size in screens.items():
         teacher.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         teacher.page.set_viewport_size(size)
         check_with_axe(teacher.visitor)
