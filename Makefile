@@ -2,7 +2,7 @@
 # make serve  start the backend with its page
 # make test   prove all of it: lint, types, unit and wire tests, strict notebook re-run, real browser
 #
-# Each target makes what it needs on a fresh machine. Others: slides site check-room test-all soak bench lint notebooks clean
+# Each target makes what it needs on a fresh machine. Others: slides site check-room check-binder test-all soak bench lint notebooks clean
 
 # the first Python that is new enough; or: make lab PYTHON=/path/to/python
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
@@ -14,7 +14,7 @@ DEV = $(VENV)/.dev-installed
 SITE = $(VENV)/.site-installed
 TIMES ?= 20
 
-.PHONY: lab serve check-room slides site test test-all test-lowest soak bench lint notebooks clean
+.PHONY: lab serve check-room slides site test test-all test-lowest check-binder soak bench lint notebooks clean
 
 lab: $(COURSE)
 	$(RUN)/jupyter lab --config=notebooks/.jupyter/jupyter_lab_config.py
@@ -32,6 +32,10 @@ test-lowest:
 	.venv-lowest/bin/pip install --quiet uv
 	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest --resolution lowest-direct -e '.[course,dev]'
 	.venv-lowest/bin/python -m pytest --nbval --ignore=tests/browser --ignore=tests/project
+
+# what Binder does with environment.yml and postBuild, in an empty environment, as far as it goes without conda
+check-binder: $(DEV)
+	$(RUN)/python tests/deploy/binder.py
 
 # the strict re-run of every notebook, many times in a row: one failure stops it
 soak: $(DEV)
