@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -17,7 +18,6 @@ from starlette.types import Scope
 from .bounds import invalid
 from .broker import Broker, open_broker
 from .chat import Chat, MayJoin, everybody, topic_of
-from .classroom import Classroom
 from .documentation import ABOUT, documentation_routes
 from .feed import Feeds
 from .health import health_routes
@@ -29,6 +29,9 @@ from .metrics import Metrics
 from .notifications import Notifications
 from .rollcall import Rollcall
 from .settings import Settings
+
+if TYPE_CHECKING:
+    from .classroom import Classroom
 
 __all__ = ["create_app"]
 
@@ -71,7 +74,7 @@ def create_app(
     inbox_routes = InboxRoutes(settings, door=door, notifications=notifications)
     metrics = Metrics(manager, broker, notifications.broker, waiting=inbox_routes.waiting)
     feeds = Feeds(broker, observe=metrics.latency.observe)
-    classroom = Classroom(settings, door=door, manager=manager) if settings.classroom else None
+    classroom = _classroom(settings, door, manager) if settings.classroom else None
     chat = Chat(
         settings,
         door=door,
@@ -113,6 +116,12 @@ def create_app(
         app.include_router(classroom.routes)
     app.mount("/", _Page(settings))
     return app
+
+
+def _classroom(settings: Settings, door: Door, manager: Manager) -> Classroom:
+    from .classroom import Classroom  # noqa: PLC0415  # a server without a teacher starts without it
+
+    return Classroom(settings, door=door, manager=manager)
 
 
 class _Page(StaticFiles):
