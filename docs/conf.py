@@ -26,6 +26,7 @@ html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_js_files = ["site.js"]
 html_show_sourcelink = html_copy_source = False
+nb_code_prompt_show, nb_code_prompt_hide = "Show the solution", "Hide the solution"
 html_show_search_summary = False  # it would fetch pages, which a browser refuses to do in a plain folder
 html_additional_pages = {"index": "start.html"}
 templates_path = ["templates"]

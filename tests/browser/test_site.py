@@ -16,7 +16,8 @@ from .conftest import SCREENSHOTS
 from .test_page import AXE, DESK, PHONE
 
 ROOT = Path(__file__).parents[2]
-LESSON = "04-broadcasting.html"
+
+pytestmark = pytest.mark.timeout(180)  # the site is made within the first test
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What ``make site`` writes; a warning of Sphinx is an error."""
     folder = tmp_path_factory.mktemp("site")
     options = ["-q", "-W", "-d", folder / "trees", "-c", ROOT / "docs", ROOT / "notebooks", folder / "html"]
-    subprocess.run([sys.executable, "-m", "sphinx", *map(str, options)], check=True, timeout=120)
+    subprocess.run([sys.executable, "-m", "sphinx", *map(str, options)], check=True, timeout=150)
     return folder / "html"
 
 

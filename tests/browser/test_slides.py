@@ -17,6 +17,8 @@ from .conftest import SCREENSHOTS
 ROOT = Path(__file__).parents[2]
 LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
+pytestmark = pytest.mark.timeout(180)  # the decks are made within the first test
+
 # what each slide has, with all its fragments shown and its answers unfolded
 WALK = """() => Reveal.getSlides().map(slide => {
   const { h, v } = Reveal.getIndices(slide)
@@ -40,7 +42,7 @@ WALK = """() => Reveal.getSlides().map(slide => {
 def decks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What ``make slides`` writes."""
     folder = tmp_path_factory.mktemp("slides")
-    subprocess.run([sys.executable, ROOT / "docs" / "slides.py", folder], check=True, timeout=60)
+    subprocess.run([sys.executable, ROOT / "docs" / "slides.py", folder], check=True, timeout=150)
     return folder
 
 
