@@ -68,6 +68,7 @@ BAD = [
     "a\ufeff",
     "a\u00ad",
     "lob\u200bby",
+    "lobby\u200d",
     "room:lobby",
     "*",
     "a" * 65,
@@ -88,7 +89,7 @@ def test_a_name_that_is_none_is_refused(patient: Target, room: str) -> None:
 
 def test_rooms_that_look_alike_are_two_rooms(patient: Target) -> None:
     """What is said in the one is never heard in the other, however a font shows their names."""
-    names = ["lobby", "ⅼobby", "lоbby", "LOBBY", "lobby.", "lobby\u200d", "e\u0301", "\u00e9", ".."]  # noqa: RUF001
+    names = ["lobby", "ⅼobby", "lоbby", "LOBBY", "lobby.", "e\u0301", "\u00e9", ".."]  # noqa: RUF001
     assert unicodedata.normalize("NFC", "e\u0301") == "\u00e9"
     with beside(patient), patient.client("eve") as client:
         for name in names:
