@@ -53,16 +53,30 @@ def main(folder: Path) -> None:
 
 def cut(cells: list[Cell]) -> Iterator[Cell]:
     """The cells, divided so that each slide has room; each knows the title of its section."""
-    title = ""
+    title, room = "", 0.0
     for cell in cells:
-        kind = cell.metadata.slideshow.slide_type
-        parts = [cell] if kind in {"notes", "skip"} else prose(cell) if cell.cell_type == "markdown" else code(cell)
-        for part in parts:
+        for part in _parts(cell):
+            slide = part.metadata.slideshow
             if heading := re.match(r"## (.+)", part.source):
                 title = heading[1]
-            elif part.metadata.slideshow.slide_type == "subslide" and title:
-                part.metadata.slideshow.data = {"section": re.sub("[`*]", "", title)}
+            elif slide.slide_type == "subslide" and _concludes(part) and height(part.source) < room:
+                slide.slide_type = "fragment"
+            elif slide.slide_type == "subslide" and title:
+                slide.data = {"section": re.sub("[`*]", "", title)}
+            room = part.metadata.get("room", 0.0)
             yield part
+
+
+def _parts(cell: Cell) -> Iterator[Cell]:
+    if cell.metadata.slideshow.slide_type in {"notes", "skip"}:
+        yield cell
+    else:
+        yield from prose(cell) if cell.cell_type == "markdown" else code(cell)
+
+
+def _concludes(part: Cell) -> bool:
+    """Whether it says what was seen, and asks nothing new."""
+    return part.cell_type == "markdown" and not part.source.startswith("#") and "**Predict**" not in part.source
 
 
 def prose(cell: Cell) -> Iterator[Cell]:
@@ -110,7 +124,7 @@ def pages(found: list[str]) -> Iterator[tuple[str, str]]:
             yield "\n\n".join(page), "\n\n".join(said)
             page, said = [], []
         page.append(block)
-    if page:
+    if page or said:
         yield "\n\n".join(page), "\n\n".join(said)
 
 
@@ -143,6 +157,7 @@ def code(cell: Cell) -> Iterator[Cell]:
         cell = _only(texts, font=fitting(shown))
     else:
         cell.metadata.font = font
+        cell.metadata.room = 0 if pictures else LINES - len(rows + shown) * font / 30  # below it, in lines of prose
     yield cell
     yield from (_only([_drawn(picture)]) for picture in pictures)
 
