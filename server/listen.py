@@ -46,7 +46,8 @@ def bind(port: int) -> socket.socket:
     Raises:
         StartError: the port is taken, reserved or no port number.
     """
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # asyncio lets a small message go before the last is acknowledged (TCP_NODELAY) only where the protocol is named
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     if sys.platform != "win32":  # there it would let two servers share one port
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

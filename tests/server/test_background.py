@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 import trustme
 from fastapi import FastAPI, WebSocket
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError
 from websockets.sync.client import ClientConnection, connect
@@ -271,6 +273,21 @@ def test_tls_is_served_and_named(tmp_path: Path) -> None:
         assert running_server.url("/ws").startswith("wss://")
         assert running_server.http("/").startswith("https://")
         assert asyncio.run(echoed(running_server.url("/ws"), context)) == "hello"
+
+
+@pytest.mark.parametrize("loop", ["asyncio", pytest.param("uvloop", marks=NO_UVLOOP)])
+def test_a_small_message_does_not_wait_for_the_last_one(loop: str) -> None:
+    """Nagle's algorithm is off: asyncio does that only for a socket which knows that it is TCP."""
+    seen = []
+
+    class Watched(WebSocketsSansIOProtocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            seen.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            super().connection_made(transport)
+
+    with serve(echo_app(), ws=Watched, loop=loop) as running_server:
+        assert asyncio.run(echoed(running_server.url("/ws"))) == "hello"
+    assert seen == [1]
 
 
 def test_taken_port_is_named_with_the_remedy() -> None:
