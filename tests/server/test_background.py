@@ -285,10 +285,9 @@ def test_a_small_message_does_not_wait_for_the_last_one(loop: str) -> None:
             seen.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
             super().connection_made(transport)
 
-    with serve(echo_app(), ws=Watched, loop=loop) as running_server:
-        with connect(running_server.url("/ws")) as client:
-            client.send("hello")
-            assert client.recv(timeout=3) == "hello"
+    with serve(echo_app(), ws=Watched, loop=loop) as running_server, connect(running_server.url("/ws")) as client:
+        client.send("hello")
+        assert client.recv(timeout=3) == "hello"
     assert [value != 0 for value in seen] == [True]
 
 
