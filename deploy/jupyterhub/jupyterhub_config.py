@@ -51,7 +51,9 @@ def copy_lessons(spawner):
     """Give a new student the lessons; a file that is there already is the student's, and stays."""
     folder = Path(spawner.home_dir) / "course"
     if not folder.exists():
-        shutil.copytree(LESSONS, folder, ignore=NOT_COPIED)
+        half = folder.with_name("course.new")  # so that a copy which was broken off is made again
+        shutil.copytree(LESSONS, half, ignore=NOT_COPIED, dirs_exist_ok=True)
+        half.rename(folder)
 
 
 c.Spawner.pre_spawn_hook = copy_lessons

@@ -15,13 +15,14 @@ DRIVER = (Path(__file__).parent / "driver.js").read_text()
 
 
 class Tab:
-    """A tab of the browser with JupyterLab in it, or a notebook in Notebook 7."""
+    """A tab of the browser with JupyterLab in it, or a notebook in Notebook 7: at `address`, or where the page is."""
 
-    def __init__(self, page: Page, address: str, screenshots: Path) -> None:
+    def __init__(self, page: Page, address: str | None, screenshots: Path) -> None:
         self.page = page
         self._screenshots = screenshots
         page.set_default_timeout(20_000)
-        page.goto(address)
+        if address is not None:
+            page.goto(address)
         page.wait_for_function("window.jupyterapp?.shell?.isAttached")
         page.evaluate("jupyterapp.restored.then(() => null)")
         page.evaluate(DRIVER)

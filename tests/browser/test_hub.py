@@ -16,7 +16,7 @@ from .conftest import SCREENSHOTS
 from .hub import CONFIGURATION, Hub
 from .notebook import Notebook, Pane, Tab
 
-pytestmark = pytest.mark.timeout(180)  # JupyterHub, two servers and two kernels start within the first test
+pytestmark = pytest.mark.timeout(300)  # JupyterHub, two servers and two kernels start within the first test
 
 LESSON = "03-manager.ipynb"
 NAMES = ("ana", "ben")
@@ -43,11 +43,9 @@ def notebooks(browser: Browser, hub: Hub) -> Iterator[dict[str, Notebook]]:
     pages = {name: browser.new_context(viewport={"width": 1280, "height": 900}).new_page() for name in NAMES}
     for name, page in pages.items():
         hub.log_in(page, name)
-    tabs = {}
     for name, page in pages.items():
-        page.wait_for_url(f"**/user/{name}/lab**", timeout=60_000, wait_until="commit")
-        tabs[name] = Tab(page, hub.address(f"user/{name}/lab/workspaces/tests"), SCREENSHOTS)
-    opened = {name: tab.open(LESSON) for name, tab in tabs.items()}
+        page.wait_for_url(hub.address(f"user/{name}/lab/tree/README.md"), timeout=60_000, wait_until="commit")
+    opened = {name: Tab(page, None, SCREENSHOTS).open(LESSON) for name, page in pages.items()}
     for page in pages.values():
         page.evaluate("void (window.done = course.runAll())")
     for page in pages.values():
