@@ -21,7 +21,8 @@ class ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
-        return "tests/browser" if file.startswith("tests/browser/") and "test_lessons" not in file else file
+        alone = ("test_lessons", "test_hub", "test_site")  # they are long, and need Chromium alone or a Lab of their own
+        return "tests/browser" if file.startswith("tests/browser/") and not any(map(file.count, alone)) else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile:

@@ -73,14 +73,14 @@ def test_a_thousand_messages_can_be_read_while_more_come(visit: Visit) -> None:
         ana.log.get_by_text("number 500", exact=True).scroll_into_view_if_needed()
         middle = place(ana, 500)
         flood(ben, ana, range(MANY, MANY + 50))
-        assert place(ana, 500) == middle
+        assert abs(place(ana, 500) - middle) < 1  # a browser counts in parts of a pixel
 
         ana.log.focus()
         ana.page.keyboard.press("Home")
         expect(ana.log.get_by_text("number -1", exact=True)).to_be_in_viewport()
         top = place(ana, -1)
         flood(ben, ana, range(MANY + 50, KEPT + 100))
-        assert place(ana, -1) == top
+        assert abs(place(ana, -1) - top) < 1
 
         ana.page.get_by_role("button", name="New messages").click()
         flood(ben, ana, range(KEPT + 100, KEPT + 101))

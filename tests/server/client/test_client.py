@@ -104,12 +104,12 @@ def test_a_session_that_ends_is_renewed() -> None:
     """4001 makes the client ask for a new token; one that is fixed ends it."""
 
     async def talk(server: BackgroundServer) -> None:
-        tokens = iter([bearer("ana", seconds=1), bearer("ana")])
+        tokens = iter([bearer("ana", seconds=3), bearer("ana")])
 
         async def get_token() -> str:
             return next(tokens)["Authorization"].removeprefix("Bearer ")
 
-        async with client(server, token=get_token) as ana, client(server, "ben", seconds=1) as ben:
+        async with client(server, token=get_token) as ana, client(server, "ben", seconds=3) as ben:
             with pytest.raises(LoginError, match=r"4001: the session has expired.*; pass a token"):
                 await texts(ben.room("lobby"), 1)
             await until(lambda: ana.statistics().connections == 2)
