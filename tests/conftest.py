@@ -21,7 +21,7 @@ class ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
-        alone = ("test_lessons", "test_hub", "test_site")  # they are long, and need Chromium alone or a Lab of their own
+        alone = ("test_lessons", "test_hub", "test_site")  # long ones, which share little with the others
         return "tests/browser" if file.startswith("tests/browser/") and not any(map(file.count, alone)) else file
 
 
