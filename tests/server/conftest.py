@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,3 +33,12 @@ def log_url(request: pytest.FixtureRequest) -> str:
         return f"sqlite:{folder / 'log.sqlite'}"
     engine: Engine = request.getfixturevalue("shared_engine")
     return f"{engine.url}?prefix={engine.prefix}-{secrets.token_hex(4)}"
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test in a folder of its own, without this machine's settings."""
+    monkeypatch.chdir(tmp_path)
+    for name in os.environ:
+        if name.startswith("CHAT_"):
+            monkeypatch.delenv(name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -29,13 +28,7 @@ KEY = "a secret of thirty-two characters"
 DEADLINE = 15  # seconds
 
 
-@pytest.fixture(autouse=True)
-def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test in a folder of its own, without this machine's settings."""
-    monkeypatch.chdir(tmp_path)
-    for name in os.environ:
-        if name.startswith("CHAT_"):
-            monkeypatch.delenv(name)
+pytestmark = pytest.mark.usefixtures("nowhere")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -22,14 +21,7 @@ from tests.server.people import DEADLINE
 
 from .lesson import lesson
 
-
-@pytest.fixture(autouse=True)
-def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test in a folder of its own, without this machine's settings."""
-    monkeypatch.chdir(tmp_path)
-    for name in os.environ:
-        if name.startswith("CHAT_"):
-            monkeypatch.delenv(name)
+pytestmark = pytest.mark.usefixtures("nowhere")
 
 
 def test_a_class_is_open_to_the_network() -> None:
