@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 import time
@@ -18,6 +19,7 @@ __all__ = ["MEMORY", "Cost", "beside"]
 MEMORY = 48 << 20  # bytes that an attack may cost the server at any moment
 PAUSE = 0.25  # seconds between two messages of the pair, which may send five a second
 LOOK = 0.02  # seconds between two looks at the server's memory
+PAIRS = itertools.count(1)  # each with names of its own: the limits count by user, and many attacks take less than 0.1 s
 
 
 @dataclass
@@ -47,7 +49,8 @@ def beside(target: Target, *, memory: int = MEMORY) -> Iterator[Cost]:
     """Chat while the block attacks, and say what is wrong afterwards: nothing lost, nothing kept, nothing failed."""
     cost = measured = Cost()
     failures = target.log.count("Traceback")
-    with target.client("honest ana") as ana, target.client("honest ben") as ben:
+    pair = next(PAIRS)
+    with target.client(f"honest ana {pair}") as ana, target.client(f"honest ben {pair}") as ben:
         for client in (ana, ben):
             client.send('{"type":"join","room":"honest"}')
             _until_joined(client)
@@ -69,7 +72,7 @@ def beside(target: Target, *, memory: int = MEMORY) -> Iterator[Cost]:
     measured.kept = target.memory - held
     measured.failures = target.log.count("Traceback") - failures
     assert target.is_up
-    assert not measured.error
+    assert not measured.error, measured.error
     assert measured.heard == list(range(measured.sent)), "the honest pair has lost something"
     assert measured.memory < memory
     assert not measured.descriptors, "connections are left behind"
