@@ -4,4 +4,19 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 os.environ["COURSE_PROGRESS"] = ""  # what a reader has solved is not ours; kernels and servers inherit this
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How long each lesson took in the strict re-run: a cell may take 3 s."""
+    lessons: dict[str, list[tuple[float, str]]] = {}
+    for report in terminalreporter.getreports("passed"):
+        notebook, _, cell = report.nodeid.partition("::")
+        if notebook.endswith(".ipynb"):
+            lessons.setdefault(notebook, []).append((report.duration, cell))
+    for notebook, cells in sorted(lessons.items()):
+        longest, cell = max(cells)
+        seconds = sum(duration for duration, _ in cells)
+        terminalreporter.write_line(f"{notebook}: {seconds:.1f} s, the longest cell {longest:.1f} s ({cell})")

@@ -94,8 +94,8 @@ def _look() -> Leftovers:
 
 def _threads() -> Iterator[str]:
     for thread in threading.enumerate():
-        # JupyterLab lets the kernel start a thread for the messages of widgets at any time
-        of_kernel = type(thread).__module__.startswith("ipykernel")
+        # JupyterLab lets the kernel start threads for the messages of widgets at any time, and pyzmq one for large ones
+        of_kernel = type(thread).__module__.startswith(("ipykernel", "zmq"))
         if thread not in _baseline.threads and not of_kernel and not thread.name.startswith(_POOLS):
             yield thread.name
 

@@ -19,7 +19,9 @@ __all__ = ["MEMORY", "Cost", "beside"]
 MEMORY = 48 << 20  # bytes that an attack may cost the server at any moment
 PAUSE = 0.25  # seconds between two messages of the pair, which may send five a second
 LOOK = 0.02  # seconds between two looks at the server's memory
-PAIRS = itertools.count(1)  # each with names of its own: the limits count by user, and many attacks take less than 0.1 s
+PAIRS = itertools.count(
+    1
+)  # each with names of its own: the limits count by user, and many attacks take less than 0.1 s
 
 
 @dataclass

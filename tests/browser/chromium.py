@@ -10,7 +10,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 INSTALL_DEADLINE = 300  # seconds
 MISSING = "no Chromium that starts was found: install Chromium or Chrome, or set CHROMIUM to the path of one"
 

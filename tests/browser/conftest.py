@@ -1,4 +1,4 @@
-"""One Chromium and two JupyterLabs for all tests of this folder."""
+"""One Chromium and one JupyterLab of each kind for all tests of this folder."""
 
 from __future__ import annotations
 
@@ -38,19 +38,25 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="package")
-def labs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, JupyterLab]]:
-    """JupyterLab at ``/`` and JupyterLab under a base_url, as JupyterHub and Binder start it."""
-    labs: dict[str, JupyterLab] = {}
+def _lab(folder: Path, base_url: str) -> Iterator[JupyterLab]:
+    lab = JupyterLab(folder, base_url)
     try:
-        for name, base_url in (("plain", "/"), ("hub", "/user/ana/")):
-            labs[name] = JupyterLab(tmp_path_factory.mktemp(name), base_url)
-        yield {name: lab.wait() for name, lab in labs.items()}
+        yield lab.wait()
     finally:
-        for lab in labs.values():
-            lab.end()
-        for lab in labs.values():
-            lab.wait_for_end()
+        lab.end()
+        lab.wait_for_end()
+
+
+@pytest.fixture(scope="package")
+def root_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]:
+    """JupyterLab at ``/``, as ``make lab`` starts it."""
+    yield from _lab(tmp_path_factory.mktemp("root"), "/")
+
+
+@pytest.fixture(scope="package")
+def user_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]:
+    """JupyterLab under a base_url, as JupyterHub and Binder start it."""
+    yield from _lab(tmp_path_factory.mktemp("user"), "/user/ana/")
 
 
 def _page(browser: Browser, lab: JupyterLab, host: str) -> Iterator[LabPage]:
@@ -60,12 +66,18 @@ def _page(browser: Browser, lab: JupyterLab, host: str) -> Iterator[LabPage]:
 
 
 @pytest.fixture(scope="package")
-def direct_lab(browser: Browser, labs: dict[str, JupyterLab]) -> Iterator[LabPage]:
+def direct_lab(browser: Browser, root_lab: JupyterLab) -> Iterator[LabPage]:
     """JupyterLab at ``/`` on localhost: the browser reaches the kernel's ports."""
-    yield from _page(browser, labs["plain"], "127.0.0.1")
+    yield from _page(browser, root_lab, "127.0.0.1")
 
 
 @pytest.fixture(scope="package")
-def proxied_lab(browser: Browser, labs: dict[str, JupyterLab]) -> Iterator[LabPage]:
-    """JupyterLab under a base_url and on another host: the browser must go through the proxy."""
-    yield from _page(browser, labs["hub"], "lab.test")
+def near_lab(browser: Browser, user_lab: JupyterLab) -> Iterator[LabPage]:
+    """JupyterLab under a base_url, seen from its own machine: the browser reaches the kernel's ports."""
+    yield from _page(browser, user_lab, "127.0.0.1")
+
+
+@pytest.fixture(scope="package")
+def proxied_lab(browser: Browser, user_lab: JupyterLab) -> Iterator[LabPage]:
+    """The same from another host: the browser must go through the proxy."""
+    yield from _page(browser, user_lab, "lab.test")

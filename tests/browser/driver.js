@@ -40,8 +40,14 @@ window.course = {
   },
   async execute(code) {
     const { kernel } = this.panel.sessionContext.session;
-    const { content } = await this.within(kernel.requestExecute({ code }).done, "running code");
+    const request = kernel.requestExecute({ code });
+    let printed = "";
+    request.onIOPub = ({ header, content }) => {
+      if (header.msg_type === "stream") printed += content.text;
+    };
+    const { content } = await this.within(request.done, "running code");
     if (content.status !== "ok") throw new Error(`${content.ename}: ${content.evalue}`);
+    return printed;
   },
   cells() {
     return this.panel.content.model.sharedModel.cells.map((cell) => cell.toJSON());
@@ -86,6 +92,9 @@ window.course = {
   },
   async close() {
     await this.panel.sessionContext.shutdown();
+    this.leave();
+  },
+  leave() {
     this.panel.context.model.dirty = false;
     this.panel.dispose();
   },

@@ -35,7 +35,7 @@ class Tab:
         self.page.evaluate("course.theme('JupyterLab Light')")
 
     def open(self, name: str) -> Notebook:
-        """Open a notebook of Lab's folder with a fresh kernel, and wait for both."""
+        """Open a notebook of Lab's folder with its kernel, a fresh one unless it has one, and wait for both."""
         self.page.evaluate("name => course.open(name)", name)
         return Notebook(self.page, name, self._screenshots)
 
@@ -54,18 +54,25 @@ class LabPage(Tab):
 
 
 class Notebook:
-    """The one open notebook. A context manager: leaving the block shuts its kernel down."""
+    """The one open notebook. A context manager: leaving the block shuts its kernel down, unless it was left before."""
 
     def __init__(self, page: Page, name: str, screenshots: Path) -> None:
         self.page = page
         self.name = name
         self._screenshots = screenshots
+        self._left = False
 
     def __enter__(self) -> Notebook:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self.page.evaluate("course.close()")
+        if not self._left:
+            self.page.evaluate("course.close()")
+
+    def leave(self) -> None:
+        """Close it without saving; its kernel goes on, and whoever opens the notebook next has it."""
+        self.page.evaluate("course.leave()")
+        self._left = True
 
     def run_all(self) -> list[dict[str, Any]]:
         """Run every cell, wait for the last, and return the cells as nbformat has them."""
@@ -82,9 +89,10 @@ class Notebook:
         """Run every cell above this one, and this one."""
         self.page.evaluate("index => course.runTo(index)", index)
 
-    def execute(self, code: str) -> None:
-        """Run code in the kernel without a cell; fail when it fails."""
-        self.page.evaluate("code => course.execute(code)", code)
+    def execute(self, code: str) -> str:
+        """Run code in the kernel without a cell, and return what it has printed; fail when it fails."""
+        printed: str = self.page.evaluate("code => course.execute(code)", code)
+        return printed
 
     def text_of(self, index: int) -> str:
         """Run a cell and return the text that it printed."""

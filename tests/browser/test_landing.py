@@ -12,12 +12,10 @@ from .notebook import LabPage
 pytestmark = pytest.mark.timeout(180)  # JupyterLab starts within the first test
 
 
-def test_lab_opens_with_the_map_of_the_course_whose_links_open_lessons(
-    browser: Browser, labs: dict[str, JupyterLab]
-) -> None:
+def test_lab_opens_with_the_map_of_the_course_whose_links_open_lessons(browser: Browser, root_lab: JupyterLab) -> None:
     """The landing page is rendered, a click opens a lesson with a kernel, and the reader's own tabs are left alone."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.goto(labs["plain"].url("127.0.0.1"))
+    page.goto(root_lab.url("127.0.0.1"))
     preview = page.locator(".jp-MarkdownViewer")
     expect(preview.get_by_role("heading", name="Learn WebSockets")).to_be_visible(timeout=20_000)
     page.screenshot(path=SCREENSHOTS / "landing.png")
@@ -27,7 +25,7 @@ def test_lab_opens_with_the_map_of_the_course_whose_links_open_lessons(
     expect(page.locator(".jp-NotebookPanel")).to_contain_text("The handshake")
     expect(page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")).to_be_visible()
     page.close()
-    lab = labs["plain"]
+    lab = root_lab
     assert list((lab.root / ".jupyter" / "workspaces").iterdir())
     assert not (lab.root.parent / "CONFIG" / "lab" / "workspaces").exists()
 

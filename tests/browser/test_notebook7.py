@@ -15,11 +15,11 @@ pytestmark = pytest.mark.timeout(180)  # Jupyter starts within the first test
 
 
 @pytest.fixture(scope="module")
-def lesson(browser: Browser, labs: dict[str, JupyterLab]) -> Iterator[Notebook]:
+def lesson(browser: Browser, root_lab: JupyterLab) -> Iterator[Notebook]:
     """Lesson 01 after Run All; the server of JupyterLab serves Notebook 7 as well, once that is installed."""
     pytest.importorskip("notebook", reason="Notebook 7 is not installed")
     page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
-    tab = Tab(page, labs["plain"].url("127.0.0.1", "notebooks/01-handshake.ipynb"), SCREENSHOTS)
+    tab = Tab(page, root_lab.url("127.0.0.1", "notebooks/01-handshake.ipynb"), SCREENSHOTS)
     with tab.adopt("01-handshake.ipynb") as notebook:
         notebook.run_all()
         yield notebook

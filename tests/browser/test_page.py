@@ -464,11 +464,9 @@ def test_the_page_works_in_a_folder(visit: Visit) -> None:
         assert cookie.get("path") == "/user/ana/proxy/8000", "the folder's own, not that of other users"
 
 
-def test_two_people_talk_through_jupyters_proxy(
-    labs: dict[str, JupyterLab], server: BackgroundServer, visit: Visit
-) -> None:
+def test_two_people_talk_through_jupyters_proxy(user_lab: JupyterLab, server: BackgroundServer, visit: Visit) -> None:
     """On a JupyterHub, where the server in the kernel is reached through Lab, the page works as it is."""
-    address = labs["hub"].url("lab.test", f"proxy/{server.port}/")
+    address = user_lab.url("lab.test", f"proxy/{server.port}/")
     ana, ben = visit(address, "Ana"), visit(address, "Ben")
     ana.say("hello from the hub")
     ben.hears("hello from the hub")

@@ -12,6 +12,7 @@ import pytest
 from fastapi import FastAPI
 from ipykernel.thread import BaseThread
 from lab.leftovers import Leftovers, leftovers
+from zmq.utils.garbage import GarbageCollector
 
 from server import serve
 
@@ -112,6 +113,17 @@ def test_leftovers_leave_out_threads_of_the_kernel() -> None:
     finally:
         thread.stop()
         thread.join(5)
+
+
+def test_leftovers_leave_out_threads_of_pyzmq() -> None:
+    """Nor is the one that frees large messages: a page that is opened again asks the kernel for all of a widget."""
+    freeing = GarbageCollector()
+    freeing.start()
+    try:
+        assert freeing.thread in threading.enumerate()
+        assert not leftovers(timeout=0).threads
+    finally:
+        freeing.stop()
 
 
 def test_leftovers_show_the_first_of_many() -> None:
