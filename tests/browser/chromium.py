@@ -10,6 +10,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
+# the first is Chromium without its window: it needs half the time, and is what Playwright starts by default
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 INSTALL_DEADLINE = 300  # seconds
 MISSING = "no Chromium that starts was found: install Chromium or Chrome, or set CHROMIUM to the path of one"
@@ -38,10 +39,11 @@ def _starts(path: str) -> bool:
 
 
 def main() -> int:
-    """Get a Chromium unless there is one: Playwright's, or Debian's package for root."""
+    """Get a Chromium unless there is one: Playwright's, or one of Debian's packages for root."""
     recipes = [[sys.executable, "-m", "playwright", "install", "--no-shell", "chromium"]]
     if shutil.which("apt-get") and os.geteuid() == 0:
-        recipes += [["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "chromium"]]
+        recipes += [["apt-get", "update", "-qq"]]
+        recipes += [["apt-get", "install", "-y", "-qq", package] for package in ("chromium-headless-shell", "chromium")]
     while (path := find()) is None and recipes:
         recipe = recipes.pop(0)
         print("no Chromium yet:", " ".join(recipe), flush=True)
