@@ -14,6 +14,9 @@ DEV = $(VENV)/.dev-installed
 SITE = $(VENV)/.site-installed
 TIMES ?= 20
 
+# the tests start a hundred processes: without its cache, Python would compile everything for each of them
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: lab serve check-room slides site test test-all test-lowest check-binder soak bench lint notebooks clean
 
 lab: $(COURSE)
