@@ -24,7 +24,7 @@ lab: $(COURSE)
 
 test: lint
 	$(RUN)/python tests/browser/chromium.py
-	$(RUN)/python -m pytest --nbval -n 2 --no-loadscope-reorder
+	$(RUN)/python -m pytest --nbval -n 3 --no-loadscope-reorder
 
 test-all:
 	@tests/project/every-python $(MAKE)

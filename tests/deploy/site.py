@@ -15,17 +15,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
 import trustme
 from lab.engine import Engine
-from websockets.sync.client import ClientConnection, connect
-from websockets.typing import Origin
 
 from server.cell import discard
+
+from .wss import Connection, connect
 
 __all__ = ["CONFIGURATION", "CONNECTIONS", "DEADLINE", "NAME", "Site", "nginx", "until"]
 
@@ -173,11 +173,11 @@ class Site:
                 client.post("/login", json={"name": user}).raise_for_status()
             yield client
 
-    def connect(self, client: httpx.Client, *, origin: str | None = None) -> ClientConnection:
+    def connect(self, client: httpx.Client, *, origin: str | None = None) -> AbstractContextManager[Connection]:
         """A WebSocket of a page that the client shows."""
         ticket = client.post("/ticket").raise_for_status().json()["ticket"]
         where = f"{self.address.replace('https', 'wss')}/ws?ticket={ticket}"
-        return connect(where, ssl=self.tls, proxy=None, origin=Origin(origin or self.address))
+        return connect(where, tls=self.tls, origin=origin or self.address)
 
     def _start_nginx(self) -> None:
         program = nginx()

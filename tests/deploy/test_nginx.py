@@ -17,13 +17,12 @@ import httpx
 import pytest
 from lab.engine import Engine
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
-from websockets.typing import Origin
 
 from server.messages import CloseCode
 from server.tickets import issue_session
 
 from .site import CONNECTIONS, DEADLINE, KEY, NAME, Site, nginx, until
+from .wss import Connection, connect
 
 pytestmark = [
     pytest.mark.skipif(nginx() is None, reason="nginx is not installed; on Debian and Ubuntu: apt install nginx-light"),
@@ -38,7 +37,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield site
 
 
-def hear(socket: ClientConnection, type: str) -> dict[str, Any]:  # noqa: A002
+def hear(socket: Connection, type: str) -> dict[str, Any]:  # noqa: A002
     """The next message of this type; others are passed over."""
     while True:
         message: dict[str, Any] = json.loads(socket.recv(timeout=DEADLINE))
@@ -46,18 +45,18 @@ def hear(socket: ClientConnection, type: str) -> dict[str, Any]:  # noqa: A002
             return message
 
 
-def join(socket: ClientConnection, **fields: Any) -> dict[str, Any]:
+def join(socket: Connection, **fields: Any) -> dict[str, Any]:
     """Come into the lobby."""
     socket.send(json.dumps({"type": "join", "room": "lobby"} | fields))
     return hear(socket, "joined")
 
 
-def say(socket: ClientConnection, text: str) -> None:
+def say(socket: Connection, text: str) -> None:
     """Say something there."""
     socket.send(json.dumps({"type": "say", "room": "lobby", "text": text}))
 
 
-def end(socket: ClientConnection) -> tuple[int, str]:
+def end(socket: Connection) -> tuple[int, str]:
     """Read until the server closes: the code and the reason."""
     try:
         while True:
@@ -76,7 +75,7 @@ def connections(site: Site) -> list[int]:
 
 
 @contextmanager
-def apart(site: Site, ana: httpx.Client, ben: httpx.Client) -> Iterator[tuple[ClientConnection, ClientConnection, int]]:
+def apart(site: Site, ana: httpx.Client, ben: httpx.Client) -> Iterator[tuple[Connection, Connection, int]]:
     """Ana and Ben in the lobby, each by way of another process, and the number of Ana's."""
     until(lambda: connections(site) == [0, 0], "earlier clients are gone")
     with ExitStack() as stack:
@@ -126,10 +125,10 @@ def test_a_page_of_another_origin_stays_out(site: Site) -> None:
 def test_refusals_come_through(site: Site) -> None:
     """A program reads the status, a page the code."""
     where = f"wss://{NAME}:{site.port}/ws"
-    with pytest.raises(InvalidStatus) as refused:
-        connect(where, ssl=site.tls, proxy=None)
+    with pytest.raises(InvalidStatus) as refused, connect(where, tls=site.tls):
+        pass
     assert refused.value.response.status_code == 401
-    with connect(where, ssl=site.tls, proxy=None, origin=Origin(site.address)) as socket:
+    with connect(where, tls=site.tls, origin=site.address) as socket:
         assert end(socket)[0] == CloseCode.AUTH_REQUIRED
 
 
