@@ -20,6 +20,7 @@ PIECE = 4_096  # bytes that are parsed at a time
 MOST_FRAMES = 256  # of one message
 RATE, BURST = 10, 100  # frames that are no messages: a second, and at once
 ABORT_SECONDS = 1.0  # that a client who was kicked has to read why
+LATE = 1 << 18  # bytes that are taken in meanwhile, of what was on its way
 
 
 class GuardedProtocol(FanoutProtocol):
@@ -34,11 +35,35 @@ class GuardedProtocol(FanoutProtocol):
     _level = 0.0
     _since = 0.0
     _kicked = False
+    _late = 0
 
     def data_received(self, data: bytes) -> None:
         """Take what has arrived."""
+        if self._kicked:
+            self._late += len(data)
+            if self._late > LATE:
+                self.transport.pause_reading()
+            return
         self._unread += data
         self._parse()
+
+    def handle_parser_exception(self) -> None:
+        """Say what was wrong, send FIN, and take in for a moment what is on its way.
+
+        A socket that is closed while bytes come is reset, and a peer or a proxy that meets the reset while it
+        sends may never read the goodbye: RFC 9112 section 9.6 tells HTTP the same.
+        """
+        close = self.conn.close_sent
+        assert close is not None
+        self._kicked, self._unread = True, b""
+        self.frames = []
+        self._bar()
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        if self.transport.can_write_eof():  # not with TLS
+            self.transport.write_eof()
+        self._tell(close.code, close.reason)
+        self._abort_soon()
 
     async def receive(self) -> Any:
         """ASGI's `receive`; what had to wait is parsed as soon as others have had their turn."""
@@ -93,9 +118,11 @@ class GuardedProtocol(FanoutProtocol):
         self._kicked, self._unread = True, b""
         self.frames = []
         self.finish(code, reason)
-        if self.close_timer is not None:
-            self.close_timer.cancel()
-            self.close_timer = None
         if not self.transport.is_closing():
             self.transport.pause_reading()
-            self.close_timer = self.loop.call_later(ABORT_SECONDS, self.transport.abort)
+        self._abort_soon()
+
+    def _abort_soon(self) -> None:
+        if self.close_timer is not None:
+            self.close_timer.cancel()
+        self.close_timer = self.loop.call_later(ABORT_SECONDS, self.transport.abort)

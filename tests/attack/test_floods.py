@@ -13,7 +13,7 @@ from server.messages import CloseCode
 
 from .beside import beside
 from .frames import answers, close_code, frame, odd_frame
-from .target import Target, read_all
+from .target import Target, read_all, until
 
 SMALL = 8 << 20  # bytes: more than what one attacker's buffers take, and far less than what it sends
 TEXT, CONT, PING, PONG = Opcode.TEXT, Opcode.CONT, Opcode.PING, Opcode.PONG
@@ -86,6 +86,22 @@ def test_a_huge_frame_is_refused_at_its_header(target: Target, length: int) -> N
     """Before any of it is held."""
     with beside(target, memory=SMALL), target.upgraded("eve") as raw:
         assert close_code(pour(raw, odd_frame(0x81, b"a" * 10_000, length=length), 1)) == CloseCode.MESSAGE_TOO_BIG
+
+
+def test_what_is_on_its_way_does_not_cost_the_goodbye(target: Target) -> None:
+    """A proxy that is still sending would meet a reset, and drop the goodbye before its client has read it."""
+    with beside(target, memory=SMALL):
+        with target.upgraded("eve") as raw:
+            raw.sendall(odd_frame(0x81, b"a" * 8_000, length=20_000))
+            assert close_code(read_all(raw)) == CloseCode.MESSAGE_TOO_BIG
+            assert target.sockets_of(raw) == 1
+            raw.sendall(b"a" * 12_000)
+            assert raw.recv(1) == b""  # FIN, and no reset
+            raw.shutdown(socket.SHUT_WR)
+            assert until(lambda: not target.sockets_of(raw))
+        with target.upgraded("eve") as raw:
+            raw.sendall(odd_frame(0x81, b"", length=20_000))
+            assert until(lambda: not target.sockets_of(raw)), "whoever stays is cut off"
 
 
 def test_nobody_gets_compression(target: Target) -> None:
