@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from server import BackgroundServer
 
-__all__ = ["Measured", "inside", "measured"]
+__all__ = ["Measured", "inside", "measured", "spent"]
 
 T = TypeVar("T")
 
@@ -68,6 +68,19 @@ def measured(server: BackgroundServer, call: Callable[..., Coroutine[Any, Any, A
     calls = inside(server, _profiled(call, *args))
     seconds, turns = min(seconds for seconds, _ in runs), sum(turn for _, turn in runs)
     return Measured(seconds, turns, calls[FRAME_MAKER], calls[COMPRESSOR])
+
+
+def spent(server: BackgroundServer) -> float:
+    """Seconds of the processor that the server's thread has used since some moment; on Windows, seconds.
+
+    Raises:
+        TimeoutError: the server's loop did not take the question within 3 s.
+    """
+
+    async def look() -> float:
+        return _clock()
+
+    return inside(server, look())
 
 
 async def _timed(call: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> tuple[float, bool]:
