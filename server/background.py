@@ -303,5 +303,6 @@ def _end(task: asyncio.Task[Any]) -> None:
     """End a task that was cancelled and goes on, here: the garbage collector would do it in the thread of another."""
     if not task.done():
         task._log_destroy_pending = False  # type: ignore[attr-defined]  # as asyncio's own gather() does
+        coroutine: Any = task.get_coro()  # None, from Python 3.12 on, only for one that is done
         with suppress(RuntimeError):  # it does not end even so
-            task.get_coro().close()
+            coroutine.close()
