@@ -179,10 +179,7 @@ def test_exercises_are_checked(first: Notebook) -> None:
 
 def test_a_reader_uses_the_browser_client(first: Notebook) -> None:
     """Connected directly: an answer, a close with code and reason, and a new connection after a restart."""
-    pane = client(first)
-    converse(pane, 'code 3000, reason "seen enough"')
-    first.screenshot("browser")
-    restart(first, pane)
+    use_client(first, 'code 3000, reason "seen enough"', "browser")
 
 
 def test_run_all_again_shows_the_same(second: Notebook) -> None:
@@ -198,18 +195,18 @@ def test_nothing_is_left_in_the_kernel(second: Notebook, fresh: dict[str, list[s
 
 def test_a_reader_on_a_hub_uses_the_browser_client(second: Notebook) -> None:
     """The same through the proxy, which loses the reason."""
-    pane = client(second)
-    converse(pane, 'code 3000, reason ""')
-    second.screenshot("hub")
-    restart(second, pane)
+    use_client(second, 'code 3000, reason ""', "hub")
 
 
-def client(notebook: Notebook) -> Pane:
-    """Start the servers of the lesson's browser client again, show it, and return its pane."""
+def use_client(notebook: Notebook, closed: str, picture: str) -> None:
+    """Start the servers of the lesson's browser client again, show it, talk, close, and connect after a restart."""
     cells = notebook.cells()
     index = client_cell(cells)
     notebook.run(*servers(cells, index), index)
-    return Pane(notebook.output(index).get_by_role("group", name="WebSocket client").first)
+    pane = Pane(notebook.output(index).get_by_role("group", name="WebSocket client").first)
+    converse(pane, closed)
+    notebook.screenshot(picture)
+    restart(notebook, pane)
 
 
 def converse(pane: Pane, closed: str) -> None:

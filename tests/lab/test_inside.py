@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 from fastapi import FastAPI
-from lab.inside import inside, measured
+from lab.inside import inside, measured, spent
 from websockets.frames import Frame, Opcode
 
 from server import serve
@@ -75,3 +75,15 @@ def test_frames_and_turns_are_counted() -> None:
     assert (busy.frames, busy.compressed, busy.turns) == (7, 7, 0)
     assert (patient.frames, patient.compressed, patient.turns) == (0, 0, 9)
     assert busy.seconds > 0
+
+
+def test_time_of_the_servers_thread_is_counted() -> None:
+    """Work on its loop takes some of it."""
+
+    async def work() -> None:
+        sum(range(300_000))
+
+    with serve(FastAPI()) as server:
+        start = spent(server)
+        inside(server, work())
+        assert spent(server) > start
