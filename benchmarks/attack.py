@@ -19,11 +19,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from lab.descriptors import allow_descriptors
+from lab.servers.descriptors import allow_descriptors
 from websockets.frames import Opcode
 
+from server.access.tokens import Session, Tickets
 from server.messages import CloseCode
-from server.tickets import Session, Tickets
 from tests.attack.beside import Cost, beside
 from tests.attack.frames import close_code, frame, odd_frame
 from tests.attack.target import KEY, Target

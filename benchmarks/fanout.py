@@ -29,11 +29,12 @@ from benchmarks.client import Greeting, LostError, StalledError, frame
 from benchmarks.contestant import Contestant, cores
 from benchmarks.fanout_plot import plot
 from benchmarks.fanout_results import Capacity, Figures, Muted, Results, Sample
-from benchmarks.fanout_table import markdown, text
+from benchmarks.fanout_table import capacity, markdown, summary, text
 from benchmarks.load import Load
-from benchmarks.rows import ROWS, Row
+from benchmarks.record import RESULTS, save
+from benchmarks.rows import ELSEWHERE, ROWS, Row
 
-__all__ = ["Plan", "main", "measure", "measure_capacity", "measure_muted"]
+__all__ = ["Plan", "end_children", "main", "measure", "measure_capacity", "measure_muted"]
 
 IN_FLIGHT = 20
 WARM = 5  # messages before anything is measured
@@ -42,6 +43,24 @@ FLOOD = 16 << 20  # bytes for each of them
 PIECES = 16  # of the flood, with a look at the memory after each
 SEND_BUFFER = 1 << 15  # of the kernel, for each connection of a server that has a client which never reads
 FILL = 11 << 14  # bytes that are more than the kernel, the event loop and the client's socket hold for one connection
+
+
+SOURCES = (
+    "benchmarks/client.py",
+    "benchmarks/fanout.py",
+    "benchmarks/frame_counter.py",
+    "benchmarks/load.py",
+    "benchmarks/rows.py",
+    "benchmarks/servers",
+    "server/app/chat.py",
+    "server/broadcasting.py",
+    "server/broker/feed.py",
+    "server/broker/sqlite",
+    "server/echo.py",
+    "server/messages",
+    "server/wire",
+)
+"""What the figures depend on, files and folders."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,17 +191,17 @@ def run(plan: Plan, folder: str, say: Callable[[str], None]) -> Results:
 
 
 def _plan(arguments: argparse.Namespace) -> Plan:
-    known = {row.key: row for row in ROWS}
-    keys = arguments.rows.split(",") if arguments.rows else list(known)
+    known = {row.key: row for row in (*ROWS, *ELSEWHERE)}
+    keys = arguments.rows.split(",") if arguments.rows else [row.key for row in ROWS]
     if unknown := [key for key in keys if key not in known]:
         raise SystemExit(f"no row is called {unknown[0]!r}; there are {', '.join(known)}")
-    default = (100, 1_000) if arguments.quick else (10, 100, 1_000, 4_000)
+    default = (100, 1_000) if arguments.quick else (100, 1_000, 4_000)
     sizes = tuple(int(size) for size in arguments.sizes.split(",")) if arguments.sizes else default
     return Plan(
         rows=tuple(known[key] for key in keys),
         sizes=sizes,
-        repetitions=arguments.repetitions or (1 if arguments.quick else 3),
-        seconds=0.5 if arguments.quick else 0.8,
+        repetitions=arguments.repetitions or (1 if arguments.quick else 2),
+        seconds=0.5 if arguments.quick else 0.7,
         muted=max((size for size in sizes if size <= 1_000), default=1_000),
     )
 
@@ -190,17 +209,17 @@ def _plan(arguments: argparse.Namespace) -> Plan:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="One message to everyone: our fan-out beside what people use today.")
     parser.add_argument("--quick", action="store_true", help="100 and 1,000 connections, once")
-    parser.add_argument("--rows", help=f"only these: {','.join(row.key for row in ROWS)}")
-    parser.add_argument("--sizes", help="numbers of connections, such as 10,100,1000,4000")
-    parser.add_argument("--repetitions", type=int, help="how often everything is measured; 3, quick 1")
-    parser.add_argument(
-        "--results", type=Path, default=Path(__file__).parent / "results", help="folder of table and plot"
-    )
+    parser.add_argument("--rows", help=f"only these: {','.join(row.key for row in (*ROWS, *ELSEWHERE))}")
+    parser.add_argument("--name", default="fanout", help="what record, table and plot are called")
+    parser.add_argument("--sizes", help="numbers of connections, 100,1000,4000, quick 100,1000")
+    parser.add_argument("--repetitions", type=int, help="how often everything is measured; 2, quick 1")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the record, the table and the plot")
     return parser.parse_args()
 
 
-def _end(number: int, stack: object) -> NoReturn:
-    raise SystemExit(128 + number)  # so that every `with` ends its children
+def end_children(number: int, stack: object) -> NoReturn:
+    """End with SystemExit when a signal comes, so that every `with` ends its children."""
+    raise SystemExit(128 + number)
 
 
 def main() -> None:
@@ -211,7 +230,7 @@ def main() -> None:
     plan = _plan(arguments)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, end_children)
     if (pinned := cores()) is not None:
         os.sched_setaffinity(0, {pinned[1]})
     started = time.monotonic()
@@ -220,8 +239,17 @@ def main() -> None:
     results.minutes = (time.monotonic() - started) / 60
     print(text(results))
     arguments.results.mkdir(parents=True, exist_ok=True)
-    (arguments.results / "fanout.md").write_text(markdown(results))
-    plot(results, arguments.results / "fanout.png")
+    (arguments.results / f"{arguments.name}.md").write_text(markdown(results))
+    save(
+        arguments.name,
+        command=" ".join(["python -m benchmarks.fanout", *sys.argv[1:]]),
+        sources=SOURCES,
+        tables={"summary": summary(results), "capacity": capacity(results.rows["whole"], results.main_size)}
+        if "whole" in results.rows
+        else {"summary": summary(results)},
+        folder=arguments.results,
+    )
+    plot(results, arguments.results / f"{arguments.name}.png")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from benchmarks.fanout_results import TIMES, Figures, Results
 from benchmarks.fanout_targets import targets
+from benchmarks.record import Table
 
-__all__ = ["markdown", "text"]
+__all__ = ["capacity", "markdown", "summary", "text"]
 
 MISSING = "-"
 
@@ -35,6 +36,27 @@ def markdown(results: Results) -> str:
     table = ["| " + " | ".join(line) + " |" for line in (head, rule, *lines)]
     notes = [f"- {note}" for note in _notes(results)]
     return "\n".join(["# Fan-out", "", *table, "", *notes, ""])
+
+
+def summary(results: Results) -> Table:
+    """Return the part of the table that the README shows."""
+    head, lines = _cells(results)
+    most = len(results.sizes)
+    shown = [0, *(at + 1 for at in range(most) if results.sizes[at] >= 100), most + 1, most + 2, most + 3, most + 5]
+    return Table(head=[head[at] for at in shown], rows=[[line[at] for at in shown] for line in lines])
+
+
+def capacity(figures: Figures, size: int) -> Table:
+    """Return what one process of the whole chat takes and gives, for the operator's guide."""
+    rate, idle = figures.median(size, "rate"), figures.median(size, "idle")
+    rows = [
+        ["memory of an idle connection", _shown(idle, lambda value: f"{value:.1f} KiB")],
+        [
+            f"deliveries each second of one process, 128 bytes, {size:,} members",
+            _shown(rate, lambda each: f"{each:,.0f}"),
+        ],
+    ]
+    return Table(head=["the whole chat", "measured"], rows=rows)
 
 
 def _cells(results: Results) -> tuple[list[str], list[list[str]]]:

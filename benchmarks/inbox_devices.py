@@ -13,7 +13,7 @@ from time import perf_counter
 
 from websockets.frames import Frame, Opcode
 
-from server.tickets import issue_session
+from server.access.tokens import issue_session
 
 __all__ = ["AT_ONCE", "Arrivals", "open_device", "push_all"]
 

@@ -33,18 +33,18 @@ async def cost_by_size(url: str, sizes: Sequence[int], seconds: float) -> list[l
                 rows.append([f"{size:,}", f"not filled within {seconds:g} s"])
                 break
             rows.append([f"{size:,}", *[f"{value:,.0f}" for value in await _costs(inbox)]])
-            stored = (await inbox.standing()).newest.offset
+            stored = (await inbox.read_state()).newest.offset
     return rows
 
 
 async def _costs(inbox: Inbox) -> list[float]:
     """Microseconds to push, to count what is unread, to read the last ten, and to acknowledge."""
-    newest = (await inbox.standing()).newest
+    newest = (await inbox.read_state()).newest
     start = Position(newest.epoch, newest.offset - ROUNDS)
     marks = iter(range(start.offset, newest.offset))
     return [
         await _median(lambda: inbox.push(kind="order", text="on its way")),
-        await _median(inbox.standing),
+        await _median(inbox.read_state),
         await _median(lambda: inbox.history(Position(newest.epoch, newest.offset - 10), limit=10)),
         await _median(lambda: inbox.acknowledge(Position(newest.epoch, next(marks)))),
     ]

@@ -66,8 +66,8 @@ class Load:
 
     # coming
 
-    def open(self, greetings: Sequence[Greeting]) -> None:
-        """Add one connection for each greeting, ready to be counted.
+    def open(self, greetings: Sequence[Greeting], *, port: int | None = None) -> None:
+        """Add one connection for each greeting, ready to be counted; `port` is that of another process of the server.
 
         Raises:
             LostError: the server refused one.
@@ -75,7 +75,7 @@ class Load:
         """
         for start in range(0, len(greetings), AT_ONCE):
             some = greetings[start : start + AT_ONCE]
-            opened = [Client(self._port, greeting) for greeting in some]
+            opened = [Client(port or self._port, greeting) for greeting in some]
             self._clients |= {client.socket.fileno(): client for client in opened}
             for client in opened:
                 client.shake()

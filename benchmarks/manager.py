@@ -12,19 +12,18 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import resource
 import sys
 import time
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import psutil
 
+from benchmarks.record import Table, save
 from server import ServerProcess, serve_process
 from server.broadcasting import Batch, Prepared
 from server.manager import Manager
-from server.messages import CloseCode
 
 HEAD = (
     "GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -33,12 +32,24 @@ HEAD = (
 OFFER = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
 AT_ONCE = 100  # handshakes under way at the same time
 ROUNDS = 2_000  # joinings and leavings that are timed
+MEMBERS = (100, 1_000, 10_000)
+SOURCES = (
+    "benchmarks/manager.py",
+    "benchmarks/rooms_app.py",
+    "benchmarks/servers/tutorial.py",
+    "server/broadcasting.py",
+    "server/manager.py",
+    "server/room.py",
+    "server/wire",
+)
+"""What the figures depend on, files and folders."""
 
+OURS = "benchmarks.rooms_app:app"
 ROWS = [
     ("tutorial, compression offered", "benchmarks.servers.tutorial:app", True),
     ("tutorial", "benchmarks.servers.tutorial:app", False),
-    ("ours, compression offered", "benchmarks.rooms_app:app", True),
-    ("ours", "benchmarks.rooms_app:app", False),
+    ("ours, compression offered", OURS, True),
+    ("ours", OURS, False),
 ]
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -62,8 +73,8 @@ def resident(server: ServerProcess) -> int:
 async def measure(target: str, connections: int, *, compression: bool) -> tuple[float, float]:
     """Connections accepted per second, and KiB that each holds while it idles."""
     request = f"{HEAD}{OFFER if compression else ''}\r\n".encode()
+    options: dict[str, Any] = {"ws": "server.wire.protocol:FanoutProtocol"} if target == OURS else {}
     # the ping would wake every connection in the middle of the measurement
-    options: dict[str, Any] = {"ws": "server.frames:FanoutProtocol"} if target.endswith("ours") else {}
     with serve_process(target, ws_ping_interval=None, log_level="error", log_config=None, **options) as server:
         gate = asyncio.Semaphore(AT_ONCE)
         warm = [await handshake(server.port, request, gate) for _ in range(50)]
@@ -83,15 +94,15 @@ class Sink:
     async def drained(self) -> None:
         """Nothing ever waits."""
 
-    def put(self, message: str | Prepared) -> None:
+    def send_nowait(self, message: Prepared) -> None:
         """Take a message."""
 
-    def deliver_all(self, batch: Batch) -> None:
+    def send_many_nowait(self, batch: Batch) -> None:
         """Take messages."""
         for message in batch.messages:
-            self.put(message)
+            self.send_nowait(message)
 
-    def end(self, code: CloseCode, reason: str) -> None:
+    def end(self, code: int, reason: str) -> None:
         """Take a goodbye."""
 
     async def send_text(self, text: str) -> None:
@@ -134,25 +145,40 @@ async def tutorial_join_and_leave(members: int) -> float:
     return 1e6 * (time.perf_counter() - started) / rounds
 
 
-async def main(sizes: list[int]) -> None:
-    """Print both tables."""
-    print(f"{'':<31}" + "".join(f"{f'connects/s, {size:,}':>20}{f'KiB each, {size:,}':>18}" for size in sizes))
+async def connection_costs(sizes: Sequence[int]) -> Table:
+    """Return what it costs to accept a connection, and to hold it."""
+    head = [""]
+    for size in sizes:
+        head += [f"connects/s, {size:,}", f"KiB each, {size:,}"]
+    rows = []
     for name, target, compression in ROWS:
-        cells = [await measure(target, size, compression=compression) for size in sizes]
-        print(f"{name:<31}" + "".join(f"{rate:>20,.0f}{kib:>18.1f}" for rate, kib in cells))
-    print(f"\n{'join and leave, µs each':<31}" + "".join(f"{f'{members:,} members':>20}" for members in MEMBERS))
-    base = [await tutorial_join_and_leave(members) for members in MEMBERS]
-    print(f"{'tutorial':<31}" + "".join(f"{each:>20,.1f}" for each in base))
+        row = [name]
+        for size in sizes:
+            rate, kib = await measure(target, size, compression=compression)
+            row += [f"{rate:,.0f}", f"{kib:.1f}"]
+        rows.append(row)
+    return Table(head=head, rows=rows)
+
+
+async def membership_costs(members: Sequence[int]) -> Table:
+    """Return what it costs to join and to leave, by the number of members."""
+    base = [await tutorial_join_and_leave(number) for number in members]
+    rows = [["tutorial", *(f"{each:,.1f}" for each in base)]]
     for rooms in (1, 100):
-        costs = [await join_and_leave(members, rooms) for members in MEMBERS]
-        print(f"{f'ours, in {rooms} room(s)':<31}" + "".join(f"{each:>20,.1f}" for each in costs))
+        costs = [await join_and_leave(number, rooms) for number in members]
+        rows.append([f"ours, in {rooms} room{'s' if rooms > 1 else ''}", *(f"{each:,.1f}" for each in costs)])
+    return Table(head=["join and leave, µs each", *(f"{number:,} members" for number in members)], rows=rows)
 
 
-MEMBERS = (100, 1_000, 10_000)
+async def main(sizes: list[int]) -> None:
+    """Print both tables, and write the record."""
+    tables = {"connections": await connection_costs(sizes), "membership": await membership_costs(MEMBERS)}
+    print("\n\n".join(table.markdown() for table in tables.values()))
+    command = f"python -m benchmarks.manager {' '.join(map(str, sizes))}"
+    save("manager", command=command, sources=SOURCES, tables=tables)
+
 
 if __name__ == "__main__":
-    os.chdir(Path(__file__).parent)
-    os.environ["PYTHONPATH"] = "."
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     asyncio.run(main([int(argument) for argument in sys.argv[1:]] or [1_000, 4_000]))

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 
-from lab.engine import Engine
+from lab.servers.valkey import Engine
 
 from benchmarks.inbox_devices import AT_ONCE, Arrivals, open_device, push_all
 from benchmarks.inbox_sizes import cost_by_size

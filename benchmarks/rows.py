@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import random
 import shutil
@@ -15,8 +14,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.client import Greeting, frame
+from server.access.tokens import issue_session
 
-__all__ = ["ROWS", "Row", "SkipError"]
+__all__ = ["ELSEWHERE", "ROWS", "Row", "SkipError"]
 
 HERE = Path(__file__).parent
 LENGTH = 128  # bytes of what the speaker says, as JSON
@@ -24,6 +24,7 @@ STOCK = 64  # different messages of which the speaker repeats one after the othe
 BULK = 16_000  # characters of the messages that fill the buffers of a client that never reads
 LONGEST_SAY = 2_000  # characters that the chat takes
 NPM_DEADLINE = 20.0
+KEY = "a key for benchmarks, of thirty-two characters"
 OFFER = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
 WORDS = ("a", "room", "full", "of", "people", "who", "say", "short", "things", "to", "each", "other", "at", "once")
 NOISE = string.ascii_letters + string.digits  # what compression leaves as long as it is
@@ -120,11 +121,16 @@ class NodeRow(Row):
 class WholeRow(Row):
     """Our server as it is deployed: users who have logged in, in one room."""
 
+    def command(self, folder: str) -> list[str]:
+        """Start it with the key that the sessions are signed with."""
+        return [*super().command(folder), KEY]
+
     def greetings(self, port: int, start: int, count: int) -> Sequence[Greeting]:
-        """Log each user in over HTTP, and come into the room."""
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-        sessions = [_log_in(connection, f"user{start + number}") for number in range(count)]
-        connection.close()
+        """Sign a session for each user, and join the room.
+
+        Nobody logs in over HTTP: all come from one address, which may log in a few times a second only.
+        """
+        sessions = [issue_session(f"user{start + number}", key=KEY, seconds=3600) for number in range(count)]
         hello = ('{"type":"join","room":"lobby"}',)
         return [
             Greeting(headers=f"Authorization: Bearer {session}\r\n", hello=hello, answers=3) for session in sessions
@@ -156,32 +162,50 @@ def _install(npm: str, folder: str) -> None:
         raise SkipError(f"npm could not install ws: {type(error).__name__}") from None
 
 
-def _log_in(connection: http.client.HTTPConnection, name: str) -> str:
-    connection.request("POST", "/login", json.dumps({"name": name}), {"Content-Type": "application/json"})
-    response = connection.getresponse()
-    response.read()
-    return (response.getheader("Set-Cookie") or "").partition("=")[2].partition(";")[0]
-
-
 ROWS: tuple[Row, ...] = (
     Row(
         key="tutorial-deflate",
         name="tutorial manager, uvicorn, compression offered",
         module="tutorial",
+        arguments=("uvicorn",),
         compression=True,
         smallest=0,
     ),
-    Row(key="tutorial", name="tutorial manager, uvicorn", module="tutorial"),
+    Row(key="tutorial", name="tutorial manager, uvicorn", module="tutorial", arguments=("uvicorn",)),
     Row(key="websockets", name="websockets broadcast()", module="plain_websockets"),
     SocketIORow(key="socketio", name="python-socketio, uvicorn", module="socketio_events", needs=("socketio",)),
     NodeRow(key="node", name="Node ws, the loop", module="node_ws.mjs"),
-    Row(key="portable", name="ours, portable", module="ours", arguments=("portable",), needs=("server.broadcasting",)),
-    Row(key="fast", name="ours, fast", module="ours", arguments=("fast",), needs=("server.frames",)),
+    Row(key="portable", name="ours, portable", module="ours", arguments=("uvicorn",), needs=("server.broadcasting",)),
+    Row(key="fast", name="ours, fast", module="ours", arguments=("fast",), needs=("server.wire.protocol",)),
     WholeRow(
         key="whole",
         name="ours, the whole route",
         module="whole_route",
         bulk=LONGEST_SAY,
-        needs=("server.feed",),
+        needs=("server.broker.feed",),
     ),
 )
+
+
+def _elsewhere(software: str) -> tuple[Row, Row]:
+    name = software.title()
+    return (
+        Row(
+            key=f"tutorial-{software}",
+            name=f"tutorial manager, {name}",
+            module="tutorial",
+            arguments=(software,),
+            needs=(software,),
+        ),
+        Row(
+            key=f"portable-{software}",
+            name=f"ours, portable, {name}",
+            module="ours",
+            arguments=(software,),
+            needs=(software, "server.broadcasting"),
+        ),
+    )
+
+
+ELSEWHERE: tuple[Row, ...] = (*_elsewhere("hypercorn"), *_elsewhere("granian"))
+"""The tutorial's manager and our portable way under other server software; measured when they are asked for."""

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from lab.descriptors import allow_descriptors
+from lab.servers.descriptors import allow_descriptors
 
 from benchmarks.peer import Peer, open_peer
 from tests.attack.target import Target

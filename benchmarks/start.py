@@ -1,6 +1,6 @@
 """How long a server takes to start and to stop: `serve`, `serve_process`, and `uvicorn` as a process.
 
-Usage: python benchmarks/start.py [repetitions]
+Usage: python -m benchmarks.start [repetitions]
 
 Prints medians in milliseconds and their ratio to `uvicorn` as a process, all from one run, the
 ways taken in turn. "Accepts" is measured by a first WebSocket message that came back.
@@ -8,7 +8,6 @@ ways taken in turn. "Accepts" is measured by a first WebSocket message that came
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import statistics
@@ -16,12 +15,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from fastapi import FastAPI, WebSocket
 from websockets.sync.client import connect
 
+from benchmarks.record import Table, save
 from server import BackgroundServer, ServerProcess, serve, serve_process
+
+SOURCES = ("benchmarks/start.py", "server/run")
+"""What the figures depend on, files and folders."""
 
 app = FastAPI()
 
@@ -41,7 +43,16 @@ class UvicornProcess:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        command = [sys.executable, "-m", "uvicorn", "start:app", "--port", str(self.port), "--log-level", "error"]
+        command = [
+            sys.executable,
+            "-m",
+            "uvicorn",
+            "benchmarks.start:app",
+            "--port",
+            str(self.port),
+            "--log-level",
+            "error",
+        ]
         self._process = subprocess.Popen(command)
 
     def url(self, path: str) -> str:
@@ -58,7 +69,7 @@ Server = BackgroundServer | ServerProcess | UvicornProcess
 
 WAYS: dict[str, Callable[[], Server]] = {
     "uvicorn as a process": UvicornProcess,
-    "serve_process": lambda: serve_process("start:app"),
+    "serve_process": lambda: serve_process("benchmarks.start:app"),
     "serve (thread)": lambda: serve(app),
 }
 
@@ -90,10 +101,8 @@ def once(start: Callable[[], Server]) -> tuple[float, float, float]:
     return 1e3 * (t1 - t0), 1e3 * (t2 - t0), 1e3 * (t3 - t2)
 
 
-def main(repetitions: int = 15) -> None:
-    """Take the ways in turn, and print one table."""
-    os.chdir(Path(__file__).parent)
-    os.environ["PYTHONPATH"] = "."
+def measure(repetitions: int) -> Table:
+    """Take the ways in turn, so many times, and return one table of medians."""
     times: dict[str, list[tuple[float, float, float]]] = {way: [] for way in WAYS}
     for repetition in range(repetitions + 1):
         for way, start in WAYS.items():
@@ -101,11 +110,19 @@ def main(repetitions: int = 15) -> None:
             if repetition:  # the first round warms up
                 times[way].append(result)
     base = statistics.median(total for _, total, _ in times["uvicorn as a process"])
-    print(f"median of {repetitions}, ms     start returns   first echo   ratio   idle stop")
+    rows = []
     for way, results in times.items():
         returns, first, stop = (statistics.median(column) for column in zip(*results, strict=True))
         shown = "-" if way.startswith("uvicorn") else f"{returns:.1f}"
-        print(f"{way:<22} {shown:>13} {first:>12.1f} {first / base:>7.2f} {stop:>11.1f}")
+        rows.append([way, shown, f"{first:.1f}", f"{first / base:.2f}", f"{stop:.1f}"])
+    return Table(head=["", "start returns, ms", "first echo, ms", "ratio", "idle stop, ms"], rows=rows)
+
+
+def main(repetitions: int = 15) -> None:
+    """Measure, print the table, and write the record."""
+    table = measure(repetitions)
+    print(table.markdown())
+    save("start", command=f"python -m benchmarks.start {repetitions}", sources=SOURCES, tables={"start": table})
 
 
 if __name__ == "__main__":

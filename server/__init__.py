@@ -1,15 +1,15 @@
-"""The backend that the course builds: WebSockets with FastAPI, grown up."""
+"""The backend that the course builds: WebSockets with FastAPI, ready for production."""
 
 from __future__ import annotations
 
 import logging
 
-from .background import BackgroundServer, serve
-from .cell import stop_all
 from .errors import ServerError, StartError, StopError
-from .process import ServerProcess, serve_process
+from .run.background import BackgroundServer, serve
+from .run.process import ServerProcess, serve_process
+from .run.registry import stop_all
 
-# who uses this decides what becomes of its log; without a word, warnings would stand in a notebook's cells
+# applications configure logging; without this handler, warnings would appear in a notebook's cells
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [

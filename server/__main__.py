@@ -1,4 +1,4 @@
-"""``python -m server``: the whole backend, on a file of its own or on an engine for many processes.
+"""``python -m server``: the whole backend, with a SQLite file, or with Valkey for several processes.
 
 ``python -m server token`` prints a token for it.
 """
@@ -12,36 +12,28 @@ from collections.abc import Sequence
 from types import FrameType
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
 
 from .app import create_app
-from .classroom.start import hold_class
-from .command import parse
-from .descriptors import raise_descriptors
 from .errors import ServerError
-from .token_command import token
+from .run.cli import Command, parse
+from .run.file_limits import raise_file_limit
+from .run.server import ListeningServer, log_addresses
+from .run.sockets import listen
+from .run.token_command import token
 
 __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until SIGTERM or SIGINT; the exit status: 0 after a drain, 1 when it could not start."""
+    """Serve until SIGTERM or SIGINT; return the exit status: 0 after a drain, 1 if it could not start."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         if arguments[:1] == ["token"]:
             print(token(arguments[1:]))  # noqa: T201
             return 0
-        command = parse(arguments)
-        app = create_app(command)  # also where it is only to find what is wrong, before any worker does
-        raise_descriptors(command.connections)
-        # uvicorn drains, and then raises the signal again, which would end the process as if it had not
-        signal.signal(signal.SIGTERM, _nothing)
-        if command.classroom:
-            hold_class(app, command)
-        elif command.workers == 1:
-            uvicorn.run(app, **command.server_options)
-        else:
-            os.environ.update(command.environment)
-            uvicorn.run("server.app:create_app", factory=True, **command.server_options)
+        _serve(parse(arguments))
     except ServerError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
@@ -50,8 +42,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _nothing(number: int, frame: FrameType | None) -> None:
-    """Take a signal."""
+def _serve(command: Command) -> None:
+    # uvicorn drains, and then raises the signal again; without this handler the exit status would be -15, and not 0.
+    # A signal that comes before uvicorn has installed its own handlers ends the process at once
+    signal.signal(signal.SIGTERM, _exit)
+    app = create_app(command)  # with several workers only to find mistakes before they start
+    raise_file_limit(command.connections)
+    sockets = listen(command.host, command.port)
+    if command.workers > 1:
+        os.environ.update(command.environment)
+        config = uvicorn.Config("server.app.worker:create_worker", factory=True, **command.server_options)
+        log_addresses(config, sockets)
+        supervisor = Multiprocess(config, sockets)
+        supervisor.run()
+        if any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes):
+            sys.exit(STARTUP_FAILURE)
+        return
+    config = uvicorn.Config(app, **command.server_options)
+    if command.classroom:
+        from .app.classroom.serve import ClassroomServer  # noqa: PLC0415  # not needed without a classroom
+
+        server: ListeningServer = ClassroomServer(config, app)
+    else:
+        server = ListeningServer(config)
+    server.run(sockets)
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
+
+
+def _exit(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)
 
 
 if __name__ == "__main__":

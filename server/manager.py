@@ -1,9 +1,8 @@
 """Who is online: users, their devices, each device's connections, and the rooms they are in (lesson 03).
 
-The well-known tutorial manager is a list of sockets, and a broadcast awaits each of them in turn: one
-peer that is gone raises in somebody else's handler, one that stops reading stops everybody. Here
-nothing waits for a peer. A connection is entered with its outbox, and delivering means to put a
-message there.
+The well-known tutorial manager is a list of sockets, and a broadcast awaits each of them in turn. One peer that is
+gone raises in somebody else's handler; one that stops reading stops everybody. Here nothing waits for a peer. A
+connection is registered with its outbox, and sending means putting a message there.
 """
 
 from __future__ import annotations
@@ -11,65 +10,45 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from .broadcasting import Batch, Prepared
 from .errors import ServerError
 from .messages import CloseCode, Message
 from .room import Room, Schedule
+from .wire.prepared import Prepared
+from .wire.sink import ClosableSink
 
-__all__ = ["Connection", "FullError", "Mailbox", "Manager", "ManagerStatistics"]
+__all__ = ["Connection", "FullError", "Manager", "ManagerStatistics"]
 
 
 class FullError(ServerError):
-    """The server holds as many connections as it may; try again later."""
-
-
-class Mailbox(Protocol):
-    """Where a connection's messages go, such as an `Outbox`."""
-
-    async def drained(self) -> None:
-        """Wait until nothing waits, or the connection is over."""
-
-    def put(self, message: str | Prepared) -> None:
-        """Take a ready-made message; never waits and never raises."""
-
-    def deliver_all(self, batch: Batch) -> None:
-        """Take ready-made messages; never waits and never raises."""
-
-    def end(self, code: CloseCode, reason: str) -> None:
-        """Have the connection closed; never waits and never raises."""
+    """The server has as many connections as it may have; try again later."""
 
 
 class Connection:
-    """One registered connection. Made by `Manager.register`, compared by identity."""
+    """One registered connection, made by `Manager.register` and compared by identity."""
 
-    __slots__ = ("_outbox", "device", "rooms", "user")
+    __slots__ = ("_outbox", "device", "rooms", "send_many_nowait", "send_nowait", "user")
 
-    def __init__(self, user: str, device: str, outbox: Mailbox) -> None:
+    def __init__(self, user: str, device: str, outbox: ClosableSink) -> None:
         self.user = user
         self.device = device
         self.rooms: dict[str, Room] = {}
         self._outbox = outbox
-
-    def deliver(self, message: str | Prepared) -> None:
-        """Put a ready-made message into the outbox; never waits and never raises."""
-        self._outbox.put(message)
-
-    def deliver_all(self, batch: Batch) -> None:
-        """Put ready-made messages into the outbox, in this order; never waits and never raises."""
-        self._outbox.deliver_all(batch)
+        # the outbox's own methods: every message of a room passes here once for each member
+        self.send_nowait = outbox.send_nowait
+        self.send_many_nowait = outbox.send_many_nowait
 
     async def drained(self) -> None:
-        """Wait until the outbox is empty, or the connection is over."""
+        """Wait until the outbox is empty, or the connection has ended."""
         await self._outbox.drained()
 
     def send(self, message: Message) -> None:
-        """Put a message into the outbox; never waits and never raises."""
-        self._outbox.put(message.encode())
+        """Encode and queue a message."""
+        self._outbox.send_nowait(Prepared(message.encode()))
 
     def end(self, code: CloseCode, reason: str) -> None:
-        """Have the connection closed with this code; what is still in the outbox is dropped."""
+        """Close the connection with this code and reason; drop what is in the outbox."""
         self._outbox.end(code, reason)
 
     def __repr__(self) -> str:
@@ -85,15 +64,15 @@ class ManagerStatistics:
     users: int
     """Users with at least one connection."""
     rooms: int
-    """Rooms with somebody present, or leaving within the grace time."""
+    """Rooms with a user present, who may have left within the grace time."""
 
 
 class Manager:
-    """Keeps the connections of this process, by user and device, and the rooms.
+    """The connections of this process, by user and device, and the rooms.
 
-    Every method runs on the loop's thread and is synchronous, so no other handler can see a half-made
-    change. `register`, `join`, `leave` and their undoing cost the same whatever the number of members;
-    sending costs one call for each receiver.
+    Every method runs on the loop's thread and is synchronous, so no other handler can see half a change.
+    `register`, `join` and `leave` cost the same whatever the number of members; sending costs one call for each
+    receiver.
     """
 
     def __init__(
@@ -101,7 +80,7 @@ class Manager:
         *,
         connections: int = 10_000,
         devices_per_user: int = 5,
-        connections_per_user: int = 20,
+        connections_per_user: int = 40,
         grace: float = 5.0,
         interval: float = 0.1,
         crowd: int = 200,
@@ -112,15 +91,15 @@ class Manager:
 
         Args:
             connections: how many may be registered at once.
-            devices_per_user: one more, and the user's oldest device is closed with 4004.
-            connections_per_user: one more, and the user's oldest connection is closed with 4004.
+            devices_per_user: with one more, the user's oldest device is closed with 4004.
+            connections_per_user: with one more, the user's oldest connection is closed with 4004.
             grace: seconds that a user stays present in a room after the last connection was lost.
-            interval: seconds during which presence changes are collected before members are told.
-            crowd: users up to which a room's presence tells names; above it, their number only.
-            schedule: the clock, by default that of the running loop.
-            on_change: called when other users than before are present in a room of this process.
+            interval: seconds during which presence changes are collected before they are announced.
+            crowd: users up to which a room's presence has names; above it, only their number.
+            schedule: the clock, by default the running loop's.
+            on_change: called after a change of the users of this process in a room was announced.
         """
-        self._most = connections
+        self._max_connections = connections
         self._devices_per_user = devices_per_user
         self._connections_per_user = connections_per_user
         self._room_options: dict[str, Any] = {
@@ -134,46 +113,46 @@ class Manager:
         self._count = 0
         self._rooms: dict[str, Room] = {}
 
-    # who is here
+    # who is online
 
     @property
     def users(self) -> tuple[str, ...]:
-        """Users with at least one connection, in the order of their coming."""
+        """Users with at least one connection, in the order in which they connected."""
         return tuple(self._users)
 
     def connections(self, user: str) -> tuple[Connection, ...]:
-        """The connections of one user, oldest first."""
+        """Return the connections of one user, oldest first."""
         return tuple(self._users.get(user, ()))
 
     def devices(self, user: str) -> tuple[str, ...]:
-        """The devices of one user, in the order of their coming."""
+        """Return the devices of one user, in the order in which they connected."""
         return tuple(dict.fromkeys(connection.device for connection in self._users.get(user, ())))
 
     @property
     def rooms(self) -> tuple[Room, ...]:
-        """The rooms where somebody of this process is present."""
+        """The rooms in which a user of this process is present."""
         return tuple(self._rooms.values())
 
     def room(self, name: str) -> Room | None:
-        """The room of this name, or None where nobody is present."""
+        """Return the room of this name, or None if no user of this process is present in it."""
         return self._rooms.get(name)
 
     def statistics(self) -> ManagerStatistics:
-        """Count what is held now."""
+        """Count connections, users and rooms."""
         return ManagerStatistics(connections=self._count, users=len(self._users), rooms=len(self._rooms))
 
-    # coming and going
+    # connecting, joining and leaving
 
     @asynccontextmanager
-    async def register(self, user: str, device: str, outbox: Mailbox) -> AsyncIterator[Connection]:
-        """Keep a connection for the length of the block; whatever way leads out, nothing of it is left.
+    async def register(self, user: str, device: str, outbox: ClosableSink) -> AsyncIterator[Connection]:
+        """Register a connection for the length of the block; remove everything of it, however the block ends.
 
         A user with too many devices or connections loses the oldest, which is closed with 4004.
 
         Raises:
-            FullError: the server holds as many connections as it may.
+            FullError: the server has as many connections as it may have.
         """
-        if self._count >= self._most:
+        if self._count >= self._max_connections:
             raise FullError(f"{self._count} connections are open, the most allowed; raise the limit or add a server")
         connection = Connection(user, device, outbox)
         self._users.setdefault(user, {})[connection] = None
@@ -185,9 +164,9 @@ class Manager:
             self._forget(connection)
 
     def join(self, connection: Connection, name: str) -> None:
-        """Let a connection into a room: it gets the room's presence, and the members hear of a new user.
+        """Add a connection to a room: it is sent the room's presence, and a new user is announced to the members.
 
-        A connection that has been replaced meanwhile is left out. Joining again gives a new snapshot.
+        Do nothing for a connection that has been replaced meanwhile. Joining again sends a new snapshot.
         """
         if connection not in self._users.get(connection.user, ()):
             return
@@ -198,15 +177,15 @@ class Manager:
         room.add(connection)
 
     def leave(self, connection: Connection, name: str) -> None:
-        """Take a connection out of a room at once, without the grace time of one that was lost.
+        """Remove a connection from a room at once, without the grace time of a connection that was lost.
 
-        Harmless for a room that it is not in.
+        Do nothing if it is not in the room.
         """
         if (room := connection.rooms.pop(name, None)) is not None:
             room.remove(connection, at_once=True)
 
     def close(self) -> None:
-        """Call off every timer and drop every room; for a server that stops, and may start again."""
+        """Cancel every timer and drop every room, because the server stops; it may start again."""
         for room in self._rooms.values():
             room.close()
         self._rooms.clear()
@@ -214,28 +193,28 @@ class Manager:
     # sending
 
     def to_user(self, user: str, message: Message) -> int:
-        """Send to every connection of one user; how many there were."""
-        text = message.encode()
+        """Send to every connection of one user; return their number."""
+        prepared = Prepared(message.encode())
         connections = self._users.get(user, {})
         for connection in connections:
-            connection.deliver(text)
+            connection.send_nowait(prepared)
         return len(connections)
 
     def to_room(self, name: str, message: Message) -> int:
-        """Send to every connection in one room; how many there were."""
+        """Send to every connection in one room; return their number."""
         room = self._rooms.get(name)
-        return room.deliver(message.encode()) if room is not None else 0
+        return room.send_nowait(Prepared(message.encode())) if room is not None else 0
 
     def to_all(self, message: Message) -> int:
-        """Send to every connection of this process; how many there were."""
-        text = message.encode()
+        """Send to every connection of this process; return their number."""
+        prepared = Prepared(message.encode())
         for connections in self._users.values():
             for connection in connections:
-                connection.deliver(text)
+                connection.send_nowait(prepared)
         return self._count
 
     def _drop(self, name: str) -> None:
-        # after `close` it is gone already, or another of this name is there
+        # after `close` it is gone already, or there is a new one of this name
         if (room := self._rooms.get(name)) is not None and not room.users_here:
             del self._rooms[name]
 
@@ -253,13 +232,13 @@ class Manager:
         connection.end(CloseCode.REPLACED, reason)
 
     def _forget(self, connection: Connection) -> None:
-        """Undo `register` and every `join`; harmless when it has been done already."""
-        mine = self._users.get(connection.user, {})
-        if connection not in mine:
+        """Undo `register` and every `join`; do nothing if that is done already."""
+        connections = self._users.get(connection.user, {})
+        if connection not in connections:
             return
-        del mine[connection]
+        del connections[connection]
         self._count -= 1
-        if not mine:
+        if not connections:
             del self._users[connection.user]
         while connection.rooms:
             _, room = connection.rooms.popitem()

@@ -1,7 +1,7 @@
-"""Notifications: to every device of one user, nobody else, and not one is lost (lesson 05).
+"""Notifications: to every device of one user, to no one else, and none is lost (lesson 05).
 
-A notification is in the log before `Notifications.push` returns, so that from then on it reaches every device
-at least once, whatever becomes of this process; a device that keeps its position gets it exactly once.
+A notification is in the log before `Notifications.push` returns. From then on it reaches every device at least
+once, even if this process crashes. A device that keeps its position gets it exactly once.
 """
 
 from __future__ import annotations
@@ -11,102 +11,104 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol, Self
+from typing import Any, Self
 from weakref import WeakValueDictionary
 
-from .broker import Broker, Position, Record, UnavailableError
-from .feed import Feed, Feeds
-from .inbox import Inbox, PositionError, Standing, mark_of, notification_of
-from .messages import Ack, Error, Message, Notification, Read, Reset, Watch
+from .broker import Broker, LogFullError, Position, Record, UnavailableError
+from .broker.feed import Feed
+from .broker.feeds import Feeds
+from .inbox import Inbox, ReadState, parse_mark, parse_notification, parse_records
 from .messages import Inbox as InboxMessage
-from .prepared import Batch, Prepared
+from .messages import Message, Notification, Read, Reset
+from .messages.names import user_name
+from .wire.prepared import Batch, Prepared
+from .wire.sink import Member
 
-__all__ = ["Device", "Notifications", "Said", "Watching"]
+__all__ = ["InboxSubscription", "Notifications", "PreparedMessage", "unavailable_reason"]
 
-AWAY = "the server to reach its log, which is away; try again in a moment"
+UNAVAILABLE = "the server to reach its log, which is away; try again in a moment"
+FULL = "the server to have room in its log, which is full; try again later"
+
+
+def unavailable_reason(error: UnavailableError) -> str:
+    """Return the `expected` of an `Error` for a request that the broker could not store; it may be sent again."""
+    return FULL if isinstance(error, LogFullError) else UNAVAILABLE
 
 
 @dataclass(frozen=True, slots=True)
-class Said(Prepared):
-    """A message that is made ready for the wire once, with what it was made from."""
+class PreparedMessage(Prepared):
+    """A message that is encoded once for all its receivers, with the model that it was made from."""
 
     message: Message = field(kw_only=True)
 
     @classmethod
-    def of(cls, message: Message) -> Said:
-        """Make a message ready."""
+    def of(cls, message: Message) -> PreparedMessage:
+        """Encode a message."""
         return cls(message.encode(), message=message)
-
-
-class Device(Protocol):
-    """A connection, or a stream, of one user."""
-
-    @property
-    def user(self) -> str:
-        """Whose it is."""
-
-    def deliver(self, message: Prepared) -> None:
-        """Take a message; never waits and never raises."""
-
-    async def drained(self) -> None:
-        """Wait until most of what was delivered has left."""
 
 
 class Notifications:
     """The inboxes of an app; `push` is for any route and any background job."""
 
     def __init__(self, broker: Broker) -> None:
-        """Keep the inboxes in a broker of their own, which is opened and closed with this."""
+        """Store the inboxes in this broker, which must not be shared: it is opened and closed with this object."""
         self.broker = broker
         self.feeds = Feeds(broker)
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """Reach the log for the length of the block.
+        """Open the broker for the length of the block.
 
         Raises:
-            BrokerError: that cannot be done.
+            BrokerError: it can't be opened.
         """
         async with self.broker, self.feeds.open():
             yield
 
     def inbox(self, user: str) -> Inbox:
-        """The inbox of a user."""
-        return Inbox(self.broker, user, self._turns.setdefault(user, asyncio.Lock()))
+        """Return the inbox of a user.
+
+        Raises:
+            ValueError: this can't be a user's name.
+        """
+        user = user_name(user)
+        return Inbox(self.broker, user, self._locks.setdefault(user, asyncio.Lock()))
 
     async def push(self, user: str, *, kind: str, text: str, data: Any = None, key: str | None = None) -> Position:
-        """Notify a user on all devices, now or when they come; where it stands in the inbox.
+        """Notify a user on all devices, now or when they connect; return the position in the inbox.
 
-        It is stored when this returns. Pushed again with the same `key`, it is stored once.
+        The notification is stored when this returns. If you push it again with the same `key`, it is stored once.
 
         Raises: as `Inbox.push`.
         """
         return await self.inbox(user).push(kind=kind, text=text, data=data, key=key)
 
 
-class _Wording:
-    """How the log of an inbox is said."""
+class _InboxEncoder:
+    """Turns the records of an inbox into messages for its devices."""
 
     def record(self, record: Record) -> Prepared:
-        """A `Notification`."""
-        return Said.of(notification_of(record))
+        """Return a `Notification`."""
+        return PreparedMessage.of(parse_notification(record))
+
+    own_record = record
 
     def reset(self, position: Position) -> Prepared:
-        """A `Reset` without a room."""
-        return Said.of(Reset(position=position))
+        """Return a `Reset` without a room."""
+        return PreparedMessage.of(Reset(position=position))
 
     def signal(self, payload: str) -> None:
-        """Nothing is ever signalled here."""
+        """Do nothing: inboxes have no signals."""
 
 
-class Watching:
-    """What one device hears of its user's inbox: a member of the feed, and a listener to the read marks.
+class InboxSubscription:
+    """One device's subscription to its user's inbox: a member of the feed, and a listener to the read marks.
 
-    Use it with ``async with``, so that nothing of it outlives the device.
+    Use it with ``async with``, so that it ends with the device.
     """
 
-    def __init__(self, notifications: Notifications, device: Device) -> None:
+    def __init__(self, notifications: Notifications, device: Member) -> None:
         self.user = device.user
         self._device = device
         self._broker = notifications.broker
@@ -114,9 +116,9 @@ class Watching:
         self._inbox = notifications.inbox(device.user)
         self._stack = AsyncExitStack()
         self._feed: Feed | None = None
-        self._standing: Standing | None = None  # as the device was told; None while it does not watch
-        self._mark: Position | None = None  # told before the device was told anything
-        self._reads = 0  # how many times it was told what has been read
+        self._state: ReadState | None = None  # as the device knows it; None while it does not watch
+        self._mark: Position | None = None  # arrived before the device was sent its `Inbox`
+        self._reads_sent = 0  # how many `Read` messages the device was sent
 
     async def __aenter__(self) -> Self:
         return self
@@ -124,110 +126,96 @@ class Watching:
     async def __aexit__(self, *exc_info: object) -> None:
         await self.stop()
 
-    # what the device asks for
-
-    async def hear(self, message: Watch | Ack) -> None:
-        """Do what a message of the device asks for, or answer with an `Error`."""
-        try:
-            if isinstance(message, Watch):
-                await self.watch(after=message.after, last=message.last, id=message.id)
-            else:
-                await self.acknowledge(message.position)
-        except PositionError as error:
-            self._say(Error(field="position", expected=str(error), id=message.id))
-        except UnavailableError:
-            self._say(Error(expected=AWAY, id=message.id))
+    # requests of the device
 
     async def watch(self, *, after: Position | None = None, last: int = 0, id: int | str | None = None) -> None:  # noqa: A002
-        """Deliver an `Inbox`, what was missed, and what comes.
+        """Send the device an `Inbox`, the notifications that it missed, and every new one.
 
         Raises:
-            UnavailableError: the log did not answer; the device hears nothing more, and may watch again.
+            UnavailableError: the broker did not answer; the subscription has ended, and the device may watch again.
         """
         await self.stop()
         try:
-            # before its standing is read, so that no mark is missed in between
+            # before the read state, so that no mark is missed in between
             await self._stack.enter_async_context(self._broker.subscribe(self._inbox.marks_topic, self))
-            standing = await self._inbox.standing()
+            state = await self._inbox.read_state()
             self._feed = await self._feeds.join(
-                self._inbox.topic, self, _Wording(), partial(self._open, standing, id), after=after, last=last
+                self._inbox.topic, self, _InboxEncoder(), partial(self._open, state, id), after=after, last=last
             )
         except BaseException:
             await self.stop()
             raise
 
     async def acknowledge(self, position: Position) -> None:
-        """Have everything up to a position read; the device is told, even where that changes nothing.
+        """Mark everything up to a position as read; send the device a `Read` even if that changes nothing.
 
         Raises: as `Inbox.acknowledge`.
         """
-        reads = self._reads
-        standing = await self._inbox.acknowledge(position)
-        if self._standing is not None and standing.read is not None:
-            standing = self._standing = self._standing.marked(standing.read)
-        if self._reads == reads:  # else its mark has come back already
-            self._say_read(standing)
+        reads_sent = self._reads_sent
+        state = await self._inbox.acknowledge(position)
+        if self._state is not None and state.read is not None:
+            state = self._state = self._state.after_reading(state.read)
+        if self._reads_sent == reads_sent:  # otherwise the log has returned the mark already
+            self._send_read(state)
 
     async def stop(self) -> None:
-        """Deliver nothing more; harmless when the device does not watch."""
+        """End the subscription; do nothing if the device does not watch."""
         if self._feed is not None:
             self._feed.leave(self)
-        self._feed = self._standing = self._mark = None
+        self._feed = self._state = self._mark = None
         await self._stack.aclose()
 
-    # what the feed of the inbox says
+    # messages from the feed of the inbox
 
-    def deliver(self, message: Prepared) -> None:
+    def send_nowait(self, message: Prepared) -> None:
         """Pass a message on, and count it."""
-        if self._standing is not None and isinstance(message, Said) and isinstance(message.message, Notification):
-            self._standing = self._standing.grown(message.message.position)
-        self._device.deliver(message)
+        self.send_many_nowait(Batch((message,)))
 
-    def deliver_all(self, batch: Batch) -> None:
-        """Pass messages on, and count them."""
-        for message in batch.messages:
-            self.deliver(message)
+    def send_many_nowait(self, batch: Batch) -> None:
+        """Pass messages on together, and count them."""
+        for prepared in batch.messages:
+            message = prepared.message if isinstance(prepared, PreparedMessage) else None
+            if self._state is not None and isinstance(message, Notification):
+                self._state = self._state.after_arrival(message.position)
+        self._device.send_many_nowait(batch)
 
     async def drained(self) -> None:
-        """Wait until most of what was delivered has left."""
+        """Wait until most of what was sent has left."""
         await self._device.drained()
 
-    # what the log of the read marks says
+    # records from the log of the read marks
 
     def on_record(self, record: Record) -> None:
-        """Tell the device what has been read on any."""
-        mark = mark_of(record)
-        if self._standing is None:
-            self._mark = mark
-        elif (standing := self._standing.marked(mark)) is not self._standing:
-            self._standing = standing
-            self._say_read(standing)
+        """Tell the device what was read on any device."""
+        for mark in parse_records([record], parse_mark):
+            if self._state is None:
+                self._mark = mark
+            elif (state := self._state.after_reading(mark)) is not self._state:
+                self._state = state
+                self._send_read(state)
 
     def on_signal(self, payload: str) -> None:
-        """Nothing is ever signalled here."""
+        """Do nothing: inboxes have no signals."""
 
     def on_reset(self, position: Position) -> None:
-        """Go on: that a mark was lost makes something unread again, which the next `Inbox` tells."""
+        """Do nothing: a lost mark makes something unread again, and the next `Inbox` says so."""
 
-    def _open(self, standing: Standing, id: int | str | None, position: Position, complete: bool) -> Prepared:  # noqa: A002
+    def _open(self, state: ReadState, id: int | str | None, position: Position, complete: bool) -> Prepared:  # noqa: A002
         if self._mark is not None:
-            standing = standing.marked(self._mark)
-        self._standing = standing
-        return Said.of(
+            state = state.after_reading(self._mark)
+        self._state = state
+        return PreparedMessage.of(
             InboxMessage(
                 position=position,
                 complete=complete,
-                read=standing.read,
-                unread=standing.unread,
-                newest=standing.newest,
+                read=state.read,
+                unread=state.unread,
+                newest=state.newest,
                 id=id,
             )
         )
 
-    def _say_read(self, standing: Standing) -> None:
-        self._reads += 1
-        read = standing.read or Position(standing.newest.epoch, 0)
-        self._say(Read(position=read, unread=standing.unread, newest=standing.newest))
-
-    def _say(self, message: Message) -> None:
-        self._device.deliver(Said.of(message))
+    def _send_read(self, state: ReadState) -> None:
+        self._reads_sent += 1
+        read = state.read or Position(state.newest.epoch, 0)
+        self._device.send_nowait(PreparedMessage.of(Read(position=read, unread=state.unread, newest=state.newest)))

@@ -1,6 +1,6 @@
-"""What an operator decides, from the environment: ``CHAT_KEY=… CHAT_CONNECTIONS=2000``.
+"""The settings of a server, from the environment: ``CHAT_KEY=… CHAT_CONNECTIONS=2000``.
 
-Every limit is here, with its unit, and every one has a default that a small server can carry.
+Every limit is here, with its unit and a default that suits a small server.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .broker import Limits
+from .handshake import parse_host, parse_origin
 
 __all__ = ["Settings"]
 
@@ -24,7 +25,7 @@ class Settings(BaseSettings):
         env_prefix="CHAT_",
         frozen=True,
         allow_inf_nan=False,
-        hide_input_in_errors=True,  # a key that is too short is still nobody's business
+        hide_input_in_errors=True,  # a key must not be logged, even one that is too short
         use_attribute_docstrings=True,
     )
 
@@ -32,143 +33,241 @@ class Settings(BaseSettings):
     """The secret that signs and verifies tokens and tickets (HS256), 32 characters or more."""
 
     demo_login: bool = False
-    """Whether everybody may log in under any name, without a password. For lessons and demonstrations only."""
+    """Whether anyone may log in under any name, without a password. For lessons and demonstrations only."""
 
     classroom: bool = False
-    """Whether a teacher can see every connection, slow it down and cut it off: one server for a class."""
+    """Whether a teacher can watch every connection, slow it down and cut it: one server for a class."""
 
     origins: tuple[str, ...] = ()
-    """Pages of other origins that may connect, such as ``["https://example.com"]``; the server's own always may."""
+    """Other origins whose pages may connect, such as ``["https://example.com"]``; the server's own pages always may."""
+
+    hosts: tuple[str, ...] = ()
+    """Host names under which this server may be reached, such as ``["chat.example.com"]``; an IP address is always
+    allowed. If the list is empty or has ``*``, every name is allowed, except that with a demo login or a class
+    ``python -m server`` allows only the names of this machine."""
 
     session_seconds: int = Field(default=8 * 3600, gt=0)
-    """Seconds until a demo login ends, and with it every connection that came of it (4001)."""
+    """Seconds until a demo login expires and its connections are closed (4001)."""
 
     ticket_seconds: int = Field(default=30, gt=0)
-    """Seconds in which a ticket must be used."""
+    """Seconds until a ticket expires."""
 
     logins_per_second: float = Field(default=10.0, gt=0)
-    """Logins per second (of the demo login) that one address may ask for, for long; more gets HTTP 429. In IPv6,
-    whoever has the first 64 bits in common is one address."""
+    """Logins (of the demo) per second from one address, on average; more get HTTP 429. In IPv6, addresses with the
+    same first 64 bits count as one."""
 
     login_burst: int = Field(default=200, gt=0)
-    """Logins that it may ask for at once, before `logins_per_second` counts; a whole school may share one."""
+    """Logins from one address at once, before `logins_per_second` applies; a whole school may share an address."""
 
     tickets_per_second: float = Field(default=1.0, gt=0)
-    """Tickets per second that one user may ask for, for long; more gets HTTP 429."""
+    """Tickets per second for one user, on average; more get HTTP 429."""
 
     ticket_burst: int = Field(default=100, gt=0)
-    """Tickets that one user may ask for at once, before `tickets_per_second` counts."""
+    """Tickets for one user at once, before `tickets_per_second` applies."""
 
     metrics: bool = True
-    """Whether ``/metrics`` has the numbers of this process for Prometheus."""
+    """Whether ``/metrics`` serves the metrics of this process for Prometheus."""
 
     connections: int = Field(default=10_000, gt=0)
-    """Connections in all; who comes then gets HTTP 503, or a page 1013."""
+    """Connections in total; one more is refused with HTTP 503, a page with 1013."""
 
-    connections_per_user: int = Field(default=20, gt=0)
+    connections_per_user: int = Field(default=40, gt=0)
     """Connections of one user; one more closes the oldest (4004)."""
 
     devices_per_user: int = Field(default=5, gt=0)
     """Devices of one user; one more closes the oldest (4004)."""
 
     broker: str = "memory:"
-    """Where what is said is kept: ``memory:``, ``sqlite:PATH`` to survive a restart, or ``valkey://HOST:PORT/0`` for
+    """Where messages are stored: ``memory:``, ``sqlite:PATH`` to survive a restart, or ``valkey://HOST:PORT/0`` for
     several processes and machines (``redis://`` and, with TLS, ``valkeys://`` and ``rediss://`` as well)."""
 
     history_messages: int = Field(default=1_000, gt=0)
-    """Messages that are kept of each room; the oldest go."""
+    """Messages that are stored for each room; the oldest are dropped."""
 
     history_seconds: float = Field(default=7 * 24 * 3600.0, gt=0)
-    """Seconds for which a message is kept."""
+    """Seconds until a message expires."""
 
     inboxes: str | None = None
-    """Where notifications are kept, as `broker`; by default beside what is said, in a file or under keys of its own."""
+    """Where notifications are stored, as for `broker`; by default next to the messages, in a file or keyspace."""
 
     inbox_notifications: int = Field(default=1_000, gt=0)
-    """Notifications that are kept of each user; the oldest go, read or not."""
+    """Notifications that are stored for each user; the oldest are dropped, read or not."""
 
     inbox_seconds: float = Field(default=30 * 24 * 3600.0, gt=0)
-    """Seconds for which a notification is kept."""
+    """Seconds until a notification expires."""
 
     pushes_per_second: float = Field(default=100.0, gt=0)
-    """Notifications per second that the holder of one push token may send for long; more gets HTTP 429."""
+    """Notifications per second from one push token, on average; more get HTTP 429."""
 
     push_burst: int = Field(default=1_000, gt=0)
-    """Notifications that it may send at once, before `pushes_per_second` counts."""
+    """Notifications from one push token at once, before `pushes_per_second` applies."""
+
+    message_bytes_per_day: int = Field(default=100_000_000, gt=0)
+    """Bytes of messages that one user may store at once, and in 24 hours on average; more get an error."""
+
+    pushed_bytes_per_day: int = Field(default=2_000_000_000, gt=0)
+    """Bytes of notifications from one push token at once, and in 24 hours on average; more get HTTP 429."""
+
+    bot: bool = False
+    """Whether ``/answers`` streams the answers of a model, for the page's ``@bot`` too; with the demo login it does in
+    any case. A fake model answers, unless the app was made with another one."""
+
+    answer_tokens: int = Field(default=500, gt=0)
+    """Tokens of the longest answer; there it ends (``length``)."""
+
+    answers_per_user: int = Field(default=2, gt=0)
+    """Answers that are made for one user at once; one more gets an error."""
+
+    answer_tokens_per_day: int = Field(default=50_000, gt=0)
+    """Tokens that the model may make for one user at once, and in 24 hours on average; there the answer ends
+    (``budget``)."""
+
+    answer_grace_seconds: float = Field(default=5.0, gt=0)
+    """Seconds that the model waits for a reader whose connection was lost; one who closes it isn't waited for."""
+
+    answer_silence_seconds: float = Field(default=5.0, gt=0)
+    """Seconds without a sign of life from the process that asks the model, after which the answer ends
+    (``interrupted``); and from a process with readers, after which it has none."""
+
+    answer_seconds: float = Field(default=3600.0, gt=0)
+    """Seconds for which an answer is stored, and can be read and resumed."""
 
     rooms_per_connection: int = Field(default=50, gt=0)
-    """Rooms that one connection may be in; one more gets an error."""
+    """Rooms that one connection may join; one more gets an error."""
 
     message_bytes: int = Field(default=16_384, gt=0)
     """Bytes of one message from a client; a longer one closes the connection (1009)."""
 
+    message_frames: int = Field(default=256, gt=0)
+    """Frames of one message from a client, which may send it in fragments; one more closes the connection (1009)."""
+
     messages_per_second: float = Field(default=5.0, gt=0)
-    """Messages per second that one user may send for long; more closes the connection (4002)."""
+    """Messages per second from one user, on average; more close the connection (4002)."""
 
     message_burst: int = Field(default=50, gt=0)
-    """Messages that one user may send at once, before `messages_per_second` counts."""
+    """Messages from one user at once, before `messages_per_second` applies."""
+
+    joins_per_second: float = Field(default=20.0, gt=0)
+    """Messages that join, leave or watch, per second from one user, on average; more close the connection (4002)."""
 
     outbox_messages: int = Field(default=256, gt=0)
-    """Messages that may wait for one slow connection; one more closes it (4008)."""
+    """Messages in the outbox of one connection; one more closes it (4008)."""
 
     outbox_bytes: int = Field(default=1 << 20, gt=0)
-    """Bytes that may wait for one slow connection; more closes it (4008)."""
+    """Bytes in the outbox of one connection; more close it (4008)."""
 
     send_seconds: float = Field(default=10.0, gt=0)
-    """Seconds until a connection that takes nothing of what waits for it is closed (4008), and as many more until
-    its socket is taken away, should the peer not even read that."""
+    """Seconds until a connection that reads nothing from its outbox is closed (4008), and again until its socket is
+    aborted if it doesn't read the close frame either."""
 
     request_seconds: int = Field(default=5, gt=0)
-    """Seconds in which a request must have come whole, and an idle HTTP connection is closed."""
+    """Seconds in which an HTTP request must be complete, and after which an idle HTTP connection is closed."""
 
     idle_seconds: float | None = Field(default=None, gt=0)
-    """Seconds without a message from the client until it is closed (1008); none: it may listen for ever.
+    """Seconds without a message from the client until it is closed (1008); none: it may listen forever.
 
-    A client that is dead is found by uvicorn's pings, not by this.
+    The chat's page sends a ping after 20 s without a message, so it stays. A dead client is detected by
+    `ping_seconds`, not by this.
     """
 
+    ping_seconds: float = Field(default=20.0, gt=0)
+    """Seconds between two pings to each client; a connection that doesn't answer one in the same time is closed."""
+
     grace_seconds: float = Field(default=5.0, ge=0)
-    """Seconds that a user whose connection was lost stays present, so that a page may reload."""
+    """Seconds that a user stays present after losing the connection, so that a page may reload."""
+
+    @field_validator("key")
+    @classmethod
+    def _check_key(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None:
+            try:
+                key.get_secret_value().encode()
+            except UnicodeEncodeError:
+                raise ValueError("the secret has bytes that are not UTF-8; use letters and digits") from None
+        return key
+
+    @field_validator("origins")
+    @classmethod
+    def _check_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            parse_origin(origin)
+        return origins
+
+    @field_validator("hosts")
+    @classmethod
+    def _check_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(parse_host(host) for host in hosts)
+
+    @property
+    def join_burst(self) -> int:
+        """Joins and watches of one user at once: enough to rejoin every room on every connection."""
+        return self.connections_per_user * (self.rooms_per_connection + 1)
 
     @property
     def broker_limits(self) -> Limits:
-        """How much the broker keeps of each room."""
+        """How much the broker stores for each room."""
         return Limits(records=self.history_messages, seconds=self.history_seconds)
 
     @property
     def inbox_limits(self) -> Limits:
-        """How much is kept of each inbox."""
+        """How much is stored for each inbox."""
         return Limits(records=self.inbox_notifications, seconds=self.inbox_seconds)
 
     @property
+    def answer_limits(self) -> Limits:
+        """How much is stored for each answer: its tokens, and how it began and ended."""
+        return Limits(
+            records=self.answer_tokens + 2,
+            seconds=self.answer_seconds,
+            key_seconds=self.answer_seconds,
+            empty_seconds=self.answer_seconds,
+        )
+
+    @property
     def inbox_url(self) -> str:
-        """Where notifications are kept: `inboxes`, or a place of their own next to `broker`."""
-        if self.inboxes is not None:
-            return self.inboxes
+        """Where notifications are stored: `inboxes`, or a place next to `broker`."""
+        return self._beside_messages("inboxes") if self.inboxes is None else self.inboxes
+
+    @property
+    def answers_url(self) -> str:
+        """Where answers are stored: a place next to `broker`."""
+        return self._beside_messages("answers")
+
+    @property
+    def has_bot(self) -> bool:
+        """Whether answers are served."""
+        return self.bot or self.demo_login
+
+    def _beside_messages(self, name: str) -> str:
+        """Return the address of a log of its own, in the same engine or folder as the messages."""
         scheme, _, rest = self.broker.partition(":")
         if scheme == "memory":
             return self.broker
         if scheme == "sqlite":
             path = Path(rest)
-            return f"{scheme}:{path.with_name(f'{path.stem}-inboxes{path.suffix}')}"
+            return f"{scheme}:{path.with_name(f'{path.stem}-{name}{path.suffix}')}"
         parts = urlsplit(self.broker)
         query = dict(parse_qsl(parts.query))
-        query["prefix"] = f"{query.get('prefix', 'chat')}-inboxes"
+        query["prefix"] = f"{query.get('prefix', 'chat')}-{name}"
         return parts._replace(query=urlencode(query)).geturl()
 
     @property
     def uvicorn_options(self) -> dict[str, Any]:
-        """What the server software has to know of this: ``serve(app, **settings.uvicorn_options)``.
+        """The options that uvicorn needs: ``serve(app, **settings.uvicorn_options)``.
 
         The app refuses a message that is too big in any case, but only uvicorn can refuse it before
-        it is held in memory; left alone, it takes 16 MiB. Its protocol is the one that sends to everybody at little
-        cost (`server.frames`), and compresses nothing: for small messages that costs half of the throughput, and
-        33 KiB for each connection.
+        it is held in memory; by default it accepts 16 MiB. The protocol sends one frame to many connections cheaply
+        (`server.wire.protocol`) and doesn't compress: for small messages, compression would cost half of the
+        throughput and 33 KiB for each connection.
         """
         return {
-            "http": "server.doorman:Doorman",
-            "ws": "server.guard:GuardedProtocol",
+            "http": "server.wire.http_protocol:DeadlineHttpProtocol",
+            "ws": "server.app.classroom.throttle:ThrottledProtocol"
+            if self.classroom
+            else "server.wire.limited_protocol:LimitedProtocol",
             "timeout_keep_alive": self.request_seconds,
+            "ws_ping_interval": self.ping_seconds,
+            "ws_ping_timeout": self.ping_seconds,
             "ws_max_size": self.message_bytes,
             "ws_per_message_deflate": False,
         }

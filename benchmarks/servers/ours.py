@@ -1,4 +1,4 @@
-"""Our outboxes and fan-out, the portable way or the fast one: `python -m benchmarks.servers.ours FD portable|fast`."""
+"""Our outboxes and fan-out, the fast way, or the portable one on some server: `… FD fast|uvicorn|hypercorn|granian`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from fastapi import FastAPI, WebSocket
 from pydantic import Field
 
-from benchmarks.servers.child import serve_asgi
+from benchmarks.servers.child import serve_asgi, serve_granian, serve_hypercorn
 from server.broadcasting import Audience, Outbox, Prepared, open_outbox
 from server.echo import Conversation, converse
 from server.messages import Message
@@ -43,8 +43,8 @@ async def chat(websocket: WebSocket) -> None:
 
 if __name__ == "__main__":
     if sys.argv[2] == "fast":
-        from server.frames import FanoutProtocol
+        from server.wire.protocol import FanoutProtocol
 
         serve_asgi(app, ws=FanoutProtocol)
     else:
-        serve_asgi(app)
+        {"uvicorn": serve_asgi, "hypercorn": serve_hypercorn, "granian": serve_granian}[sys.argv[2]](app)

@@ -1,10 +1,12 @@
-"""The manager that FastAPI's tutorial made known, on uvicorn."""
+"""The manager that FastAPI's tutorial made known: `… FD uvicorn|hypercorn|granian`."""
 
 from __future__ import annotations
 
+import sys
+
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 
-from benchmarks.servers.child import serve_asgi
+from benchmarks.servers.child import serve_asgi, serve_granian, serve_hypercorn
 
 app = FastAPI()
 
@@ -45,4 +47,4 @@ async def chat(websocket: WebSocket) -> None:
 
 
 if __name__ == "__main__":
-    serve_asgi(app)
+    {"uvicorn": serve_asgi, "hypercorn": serve_hypercorn, "granian": serve_granian}[sys.argv[2]](app)

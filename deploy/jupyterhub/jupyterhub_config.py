@@ -1,7 +1,7 @@
 """JupyterHub for a class on one machine: each student has a server, a home, and a copy of the lessons.
 
-Start it in an empty folder of its own, which will hold the students' homes and the Hub's database:
-``COURSE_PASSWORD=… jupyterhub --config …/deploy/jupyterhub/jupyterhub_config.py``; see README.md beside this file.
+Start it in an empty folder, which will hold the students' homes and the Hub's database:
+``COURSE_PASSWORD=… jupyterhub --config …/deploy/jupyterhub/jupyterhub_config.py``; see README.md in this folder.
 """
 
 import os
@@ -19,7 +19,7 @@ c = get_config()  # type: ignore[name-defined]  # noqa: F821
 if len(PASSWORD) < 8:
     sys.exit("COURSE_PASSWORD has fewer than 8 characters; set it to the password that you tell the class")
 
-# who may come: everybody who knows the password, under a name of their own
+# who may log in: anyone who knows the password, under any name
 c.JupyterHub.authenticator_class = "shared-password"
 c.SharedPasswordAuthenticator.user_password = PASSWORD
 c.Authenticator.allow_all = True
@@ -34,13 +34,13 @@ c.Spawner.default_url = "/lab/tree/README.md"
 c.Spawner.args = [
     f"--LabApp.app_settings_dir={LESSONS / '.jupyter'}",  # Markdown is shown rendered, no news pop-up
     f"--MappingKernelManager.cull_idle_timeout={IDLE}",
-    "--MappingKernelManager.cull_connected=True",  # a tab that somebody left open holds no kernel
+    "--MappingKernelManager.cull_connected=True",  # an open tab doesn't keep a kernel alive
     f"--ServerApp.shutdown_no_activity_timeout={IDLE}",
 ]
 if os.geteuid() == 0:  # in a container, say
     c.Spawner.args.append("--allow-root")
 
-# thirty people press the button in the same minute
+# thirty people start in the same minute
 c.JupyterHub.concurrent_spawn_limit = 8
 c.JupyterHub.active_server_limit = 60
 c.Spawner.start_timeout = 120
@@ -48,10 +48,10 @@ c.Spawner.http_timeout = 120
 
 
 def copy_lessons(spawner):
-    """Give a new student the lessons; a file that is there already is the student's, and stays."""
+    """Copy the lessons to a new student; never touch files of a student who has them."""
     folder = Path(spawner.home_dir) / "course"
     if not folder.exists():
-        half = folder.with_name("course.new")  # so that a copy which was broken off is made again
+        half = folder.with_name("course.new")  # so that an interrupted copy is made again
         shutil.copytree(LESSONS, half, ignore=NOT_COPIED, dirs_exist_ok=True)
         half.rename(folder)
 

@@ -1,4 +1,4 @@
-"""What each student of a Hub on this machine takes; run it as the account that runs the Hub, or as root."""
+"""Print the resources that each student of a Hub uses; run it as the account that runs the Hub, or as root."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MIB = 2**20
 
 
 def students() -> dict[str, list[psutil.Process]]:
-    """The processes of each student: the server, its kernels, and what those have started."""
+    """Return the processes of each student: the server, its kernels, and their children."""
     found: dict[str, list[psutil.Process]] = defaultdict(list)
     for process in psutil.process_iter():
         try:

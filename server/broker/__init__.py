@@ -1,19 +1,20 @@
-"""The log behind rooms and inboxes: what a broker promises, and the two that keep it."""
+"""The logs behind rooms and inboxes: what a broker promises, and the two brokers that keep the logs."""
 
-from .local import LocalBroker
-from .open import open_broker
-from .protocol import (
+from .interface import (
     Broker,
     BrokerError,
     Health,
     History,
     Limits,
     Listener,
+    LogFullError,
     PayloadError,
     Position,
     Record,
     UnavailableError,
 )
+from .open import open_broker
+from .sqlite.broker import LocalBroker
 
 __all__ = [
     "Broker",
@@ -23,6 +24,7 @@ __all__ = [
     "Limits",
     "Listener",
     "LocalBroker",
+    "LogFullError",
     "PayloadError",
     "Position",
     "Record",

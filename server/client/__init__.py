@@ -1,10 +1,10 @@
-"""A Python client of the chat that comes back by itself and resumes: no gap, no duplicate (lesson 05)."""
+"""A Python client of the chat that reconnects and resumes: no gap, no duplicate (lesson 05)."""
 
 from .backoff import Backoff
 from .client import Client, ClientStatistics
-from .link import State, Wires
-from .reader import Missed, Reader
-from .refusal import ClientError, ClosedError, LoginError, Loss, RefusedError, UnconfirmedError
+from .connection import ConnectOptions, State
+from .errors import ClientError, ClosedError, Disconnect, LoginError, RefusedError, UnconfirmedError
+from .reader import LostMessages, Reader
 
 __all__ = [
     "Backoff",
@@ -12,12 +12,12 @@ __all__ = [
     "ClientError",
     "ClientStatistics",
     "ClosedError",
+    "ConnectOptions",
+    "Disconnect",
     "LoginError",
-    "Loss",
-    "Missed",
+    "LostMessages",
     "Reader",
     "RefusedError",
     "State",
     "UnconfirmedError",
-    "Wires",
 ]

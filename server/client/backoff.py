@@ -1,4 +1,4 @@
-"""How long to wait before coming back, so that a thousand clients of a restarted server do not come at once."""
+"""How long to wait before connecting again, so that a thousand clients of a restarted server don't come at once."""
 
 from __future__ import annotations
 
@@ -6,35 +6,49 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .arguments import check_number
+from .errors import ClientError
+
 __all__ = ["Backoff"]
 
-MOST_DOUBLINGS = 32  # a float takes no more than a thousand
+MOST_DOUBLINGS = 32  # a float takes about a thousand
 
 
 @dataclass(frozen=True, kw_only=True)
 class Backoff:
-    """Exponential backoff with full jitter; the page's ``connection.js`` waits the same.
+    """Exponential backoff with full jitter; the page's ``connection.js`` waits in the same way.
 
-    It holds no state, so that many clients can share one.
+    It has no state, so many clients can share one.
     """
 
     base: float = 0.5
-    """Seconds that the first wait takes at most; the ceiling doubles with every attempt."""
+    """The longest first delay, in seconds; it doubles with every attempt."""
 
-    busy: float = 5.0
-    """The same after a server has said that it is full."""
+    busy_base: float = 5.0
+    """The longest first delay after the server has said that it is full, in seconds."""
 
-    longest: float = 30.0
-    """Seconds that no wait exceeds."""
+    maximum: float = 30.0
+    """The longest delay of all, in seconds, and the longest ``Retry-After`` that is obeyed."""
 
-    steady: float = 5.0
-    """Seconds after which a connection counts as a success: the next wait is a first one again. A server that lets
-    somebody in and throws them out at once is thus not asked ten times a second."""
+    reset_after: float = 5.0
+    """Seconds after which a connection counts as a success: the next delay is a first one again. So a server that
+    accepts a client and disconnects it at once isn't asked ten times a second."""
 
     draw: Callable[[], float] = random.random
-    """Draws a number between 0 and 1; for tests, that of a seeded `random.Random`."""
+    """Draws a number between 0 and 1. Tests pass the method of a seeded `random.Random`."""
 
-    def delay(self, attempt: int, *, busy: bool = False) -> float:
-        """Seconds to wait before an attempt, of which 0 is the first: anywhere between none and the ceiling."""
+    def __post_init__(self) -> None:
+        """Raise ClientError if no delay can be computed from these values."""
+        for name in ("base", "busy_base", "maximum", "reset_after"):
+            check_number(f"{name}=", getattr(self, name), zero=True)
+        if not callable(self.draw):
+            raise ClientError(f"draw= must be a function, got {type(self.draw).__name__}")
+
+    def delay(self, attempt: int, *, busy: bool = False, retry_after: float = 0.0) -> float:
+        """Return the seconds to wait before an attempt, of which 0 is the first.
+
+        The jitter, anywhere between 0 and the ceiling of this attempt, comes on top of the server's `retry_after`.
+        """
         doublings = 1 << min(attempt, MOST_DOUBLINGS)
-        return self.draw() * min(self.longest, (self.busy if busy else self.base) * doublings)
+        ceiling = min(self.maximum, (self.busy_base if busy else self.base) * doublings)
+        return min(self.maximum, retry_after) + self.draw() * ceiling

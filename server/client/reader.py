@@ -1,4 +1,4 @@
-"""What a client reads of one room, or of its inbox, without a gap or a duplicate, over any number of connections."""
+"""The messages of one room, or of the inbox, without a gap or a duplicate, over any number of connections."""
 
 from __future__ import annotations
 
@@ -9,97 +9,101 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from ..broker import Position
-from .refusal import ClosedError
+from .errors import ClosedError
 
-__all__ = ["Missed", "Reader"]
+__all__ = ["LostMessages", "Reader"]
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Missed:
-    """Something is lost for good: the server keeps it no longer, or its log was lost. Ask elsewhere for the whole."""
+class LostMessages:
+    """Some messages are lost for good: the server no longer keeps them, or its log was lost.
 
-    name: str | None
+    A program that needs the whole must get it elsewhere.
+    """
+
+    room: str | None
     """The room; None for the inbox."""
 
     after: Position | None
-    """The last position before the hole, as far as the reader had come."""
+    """The position of the last message before the loss."""
 
     position: Position
-    """What comes next comes after this; often of another epoch."""
+    """The next message comes after this position, which often belongs to another epoch."""
 
 
 class Reader(Generic[T]):
-    """What comes in one room or in the inbox: ``async for message in client.room("lobby")``.
+    """An async iterator over a room or the inbox: ``async for message in client.room("lobby")``.
 
-    Each item is a message or, where some were lost for good, a `Missed`. Positions grow by one from message
-    to message, whatever happens to connections and servers in between. The loop ends when the client is
-    closed and raises what ended it otherwise. Leaving the loop leaves the room; a new loop over the same
-    reader goes on after its `position`.
+    Each item is a message or, where some were lost for good, a `LostMessages`. Offsets grow by one from message to
+    message, whatever happens to connections and servers in between. The loop ends when the client is closed, and
+    raises whatever else ended it. Leaving the loop leaves the room; a new loop over the same reader continues after
+    its `position`.
 
-    So many items as its buffer holds are read ahead of the loop. See `Client` for what becomes of the rest.
+    Up to `buffer` items are read ahead of the loop. See `Client` for what happens to the rest.
     """
 
     def __init__(
         self,
-        name: str | None,
+        room: str | None,
         *,
         after: Position | None,
         last: int,
         size: int,
-        start: Callable[[Reader[T]], None],
-        leave: Callable[[Reader[T]], None],
-        taken: Callable[[Reader[T]], None],
+        subscribe: Callable[[Reader[T]], None],
+        unsubscribe: Callable[[Reader[T]], None],
+        on_taken: Callable[[Reader[T]], None],
     ) -> None:
-        self.name = name
+        self.room = room
         """The room; None for the inbox."""
         self.position = after
-        """Of the item that was given out last; keep it, and come back with it after a restart of your own."""
+        """The position of the last item that the loop got. Store it to resume after a restart of your program."""
         self.last = last
-        """How many older items are wanted where there is no position yet."""
+        """How many older items are wanted while there is no position."""
         self._size = size
-        self._start, self._leave, self._taken = start, leave, taken
-        self._items: deque[tuple[T | Missed, Position]] = deque()
-        self._news = asyncio.Event()
-        self._over = True
+        self._subscribe, self._unsubscribe, self._on_taken = subscribe, unsubscribe, on_taken
+        self._items: deque[tuple[T | LostMessages, Position]] = deque()
+        self._changed = asyncio.Event()
+        self._closed = True
         self._error: BaseException | None = None
-        self._turn = 0
+        self._loops = 0  # how many have begun; only the newest gets items
 
-    def __aiter__(self) -> AsyncGenerator[T | Missed, None]:
-        """Begin, or go on; of two loops over one reader the later counts."""
-        self._turn += 1
-        self._news.set()
-        return self._read(self._turn)
+    def __aiter__(self) -> AsyncGenerator[T | LostMessages, None]:
+        """Begin or continue. A second loop over one reader ends the first."""
+        self._loops += 1
+        self._changed.set()
+        return self._read(self._loops)
 
-    async def _read(self, turn: int) -> AsyncGenerator[T | Missed, None]:
+    async def _read(self, loop: int) -> AsyncGenerator[T | LostMessages, None]:
         self._items.clear()
-        self._over, self._error = False, None
-        self._start(self)
+        self._closed, self._error = False, None
+        self._subscribe(self)
         try:
-            while await self._has_item(turn):
+            while await self._has_item(loop):
                 item, self.position = self._items.popleft()
-                self._taken(self)
+                self._on_taken(self)
                 yield item
         finally:
-            if turn == self._turn:
-                self._leave(self)
+            if loop == self._loops:
+                self._unsubscribe(self)
 
-    async def _has_item(self, turn: int) -> bool:
-        while turn == self._turn and not self._items and not self._over:
-            self._news.clear()
-            await self._news.wait()
-        if turn != self._turn:
-            raise ClosedError(f"another loop reads {self.name or 'the inbox'!r}; read it in one place")
+    async def _has_item(self, loop: int) -> bool:
+        """Wait for an item; return False if the loop has to end."""
+        while loop == self._loops and not self._items and not self._closed:
+            self._changed.clear()
+            await self._changed.wait()
+        if loop != self._loops:
+            raise ClosedError(f"another loop reads {self.room or 'the inbox'!r}; read it in one place")
         if self._error is not None and not self._items:
             raise self._error
-        return bool(self._items) and (not self._over or self._error is not None)
+        return bool(self._items) and (not self._closed or self._error is not None)
 
-    # for the client
+    # called by the session
 
     @property
     def is_full(self) -> bool:
-        """Whether there is no room for one more item."""
+        """Whether the buffer is full."""
         return len(self._items) >= self._size
 
     @property
@@ -107,12 +111,12 @@ class Reader(Generic[T]):
         """Whether the loop has taken everything."""
         return not self._items
 
-    def put(self, item: T | Missed, position: Position) -> None:
-        """Add the next item; after it `position` is reached."""
+    def put(self, item: T | LostMessages, position: Position) -> None:
+        """Add the next item, after which the reader is at `position`."""
         self._items.append((item, position))
-        self._news.set()
+        self._changed.set()
 
-    def end(self, error: BaseException | None = None) -> None:
-        """End the loop: at once, or with an error after what was read ahead."""
-        self._over, self._error = True, error
-        self._news.set()
+    def close(self, error: BaseException | None = None) -> None:
+        """End the loop: at once, or with an error after the items of the buffer."""
+        self._closed, self._error = True, error
+        self._changed.set()

@@ -18,7 +18,7 @@ from typing import Any, Self
 import psutil
 from websockets.sync.client import ClientConnection, connect
 
-from server.tickets import issue_session
+from server.access.tokens import issue_session
 
 __all__ = ["DEADLINE", "KEY", "Target", "read_all", "until"]
 
@@ -33,7 +33,7 @@ from server.settings import Settings
 options = Settings.uvicorn_options.fget
 ways_in = {"ws_per_message_deflate": "COMPRESSED" in os.environ, "loop": os.environ.get("LOOP", "auto")}
 if "UNGUARDED" in os.environ:
-    ways_in |= {"http": "auto", "ws": "server.frames:FanoutProtocol"}
+    ways_in |= {"http": "auto", "ws": "server.wire.protocol:FanoutProtocol"}
 Settings.uvicorn_options = property(lambda self: options(self) | ways_in)
 sys.exit(main())
 """
@@ -146,10 +146,10 @@ class Target:
         ]
         return "".join(f"{line}\r\n" for line in [*lines, ""]).encode()
 
-    def upgraded(self, name: str, *headers: str) -> socket.socket:
+    def upgraded(self, name: str, *headers: str, path: str = "/ws") -> socket.socket:
         """A socket whose handshake is done, for frames that no library would send."""
         raw = self.raw()
-        raw.sendall(self.request(name, *headers))
+        raw.sendall(self.request(name, *headers, path=path))
         answer = b""
         while not answer.endswith(b"\r\n\r\n"):
             answer += raw.recv(1)

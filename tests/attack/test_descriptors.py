@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from server.descriptors import SPARE, raise_descriptors
+from server.run.file_limits import SPARE, raise_file_limit
 
 resource = pytest.importorskip("resource", reason="Windows has no limit of file descriptors")
 
@@ -20,14 +20,14 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 
 def test_the_soft_limit_is_raised(limits: list[tuple[int, int]]) -> None:
     """By what is needed, so that ten thousand connections need no preparation."""
-    assert raise_descriptors(10_000) == 10_000
+    assert raise_file_limit(10_000) == 10_000
     assert limits[-1] == (10_000 + SPARE, 20_000)
 
 
 def test_a_limit_that_suffices_is_left_alone(limits: list[tuple[int, int]]) -> None:
     """It may have been set on purpose, and is never lowered."""
     limits.append((20_000, 20_000))
-    assert raise_descriptors(100) == 100
+    assert raise_file_limit(100) == 100
     assert limits[-1] == (20_000, 20_000)
 
 
@@ -35,7 +35,7 @@ def test_what_the_system_does_not_allow_is_said(
     limits: list[tuple[int, int]], caplog: pytest.LogCaptureFixture
 ) -> None:
     """With the numbers and the remedies, and the server starts all the same."""
-    assert raise_descriptors(50_000) == 20_000 - SPARE
+    assert raise_file_limit(50_000) == 20_000 - SPARE
     assert limits[-1] == (20_000, 20_000)
     for word in ("50000", "20000", "ulimit -n", "LimitNOFILE"):
         assert word in caplog.text

@@ -7,10 +7,10 @@ from contextlib import ExitStack, suppress
 
 import psutil
 import pytest
-from lab.descriptors import allow_descriptors
+from lab.servers.descriptors import allow_descriptors
 from websockets.exceptions import WebSocketException
 
-from server.doorman import MOST_WAITING
+from server.wire.http_protocol import MOST_WAITING
 
 from .beside import beside
 from .target import DEADLINE, Target, read_all, until
@@ -55,8 +55,8 @@ def test_a_request_has_to_be_finished() -> None:
         assert until(all_over)
 
 
-def test_uvicorn_alone_waits_for_ever() -> None:
-    """The reason for the doorman: the same half request, well after uvicorn's own deadline for keeping alive."""
+def test_uvicorn_alone_waits_forever() -> None:
+    """The reason for the deadlines: the same half request, well after uvicorn's own deadline for keeping alive."""
     with Target(patience=1, guarded=False) as target, target.raw() as slow, target.raw() as done:
         slow.sendall(HALF)
         done.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -78,7 +78,7 @@ def test_requests_do_not_pile_up(target: Target) -> None:
         raw.sendall(requests)
 
 
-def test_the_oldest_of_too_many_has_to_go() -> None:
+def test_the_oldest_of_too_many_is_aborted() -> None:
     """Whoever has no request when a thousand newer ones wait as well makes room; an honest client gets in."""
     allow_descriptors(MOST_WAITING + 200)
     with Target(patience=60) as target, beside(target), ExitStack() as stack:
@@ -92,7 +92,7 @@ def test_the_oldest_of_too_many_has_to_go() -> None:
 def test_a_server_without_descriptors_comes_back() -> None:
     """While there are none, those who are connected are served; when the attackers' time is over, others get in.
 
-    This is uvloop; asyncio fills the log meanwhile, and everybody waits (`server.descriptors`).
+    This is uvloop; asyncio fills the log meanwhile, and everybody waits (`server.run.file_limits`).
     """
     pytest.importorskip("uvloop", reason="asyncio does not carry on well without descriptors")
 

@@ -14,7 +14,7 @@ import httpx
 import jwt
 import pytest
 
-from server.tickets import Session, Tickets
+from server.access.tokens import Session, Tickets
 
 from .beside import beside
 from .target import KEY, Target

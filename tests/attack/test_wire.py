@@ -57,7 +57,7 @@ ANY = (
 
 
 def test_no_frames_break_the_server(target: Target) -> None:
-    """Whatever a client sends as frames, it is answered or told goodbye, and never kept or failed on."""
+    """Whatever frames a client sends, it gets an answer or a close frame; the server neither fails nor keeps them."""
 
     @QUICK
     @given(st.lists(ODD, min_size=1, max_size=6))

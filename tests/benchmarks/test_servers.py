@@ -15,10 +15,11 @@ from websockets.sync.client import ClientConnection, connect
 from benchmarks.client import Greeting, LostError
 from benchmarks.contestant import Contestant, ContestantError
 from benchmarks.load import Load
-from benchmarks.rows import ROWS, Row, SkipError
+from benchmarks.rows import ELSEWHERE, ROWS, Row, SkipError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the benchmark needs Linux")
 
+ALL = (*ROWS, *ELSEWHERE)
 CLIENTS = 5
 MESSAGES = 40
 DEADLINE = 10
@@ -57,7 +58,7 @@ def come(stack: ExitStack, row: Row, port: int, greeting: Greeting) -> ClientCon
     return client
 
 
-@pytest.mark.parametrize("row", ROWS, ids=[row.key for row in ROWS])
+@pytest.mark.parametrize("row", ALL, ids=[row.key for row in ALL])
 def test_everybody_gets_every_message_once_and_in_order(row: Row, tmp_path: Path) -> None:
     """What a row counts is what the speaker has said, to each of five, none missing, doubled or swapped."""
     texts = [row.say(number, 128) for number in range(MESSAGES)]
@@ -74,7 +75,7 @@ def test_everybody_gets_every_message_once_and_in_order(row: Row, tmp_path: Path
             assert heard == [said(text) for text in texts]
 
 
-@pytest.mark.parametrize("row", ROWS, ids=[row.key for row in ROWS])
+@pytest.mark.parametrize("row", ALL, ids=[row.key for row in ALL])
 def test_the_load_client_counts_them(row: Row, tmp_path: Path) -> None:
     """The load client, which looks at headers only, counts each message once on each connection."""
     with ExitStack() as stack:

@@ -19,7 +19,7 @@ from playwright.sync_api import Page
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "jupyterhub" / "jupyterhub_config.py"
 PASSWORD = "a-password-of-the-tests"
 PORTS = range(20_000, 28_000)  # none that the system gives to an outgoing connection
-DEADLINE = 60.0  # seconds; a cold and busy machine needs 20
+DEADLINE = 120.0  # seconds; a cold and busy machine needs 20
 FOR_THE_DRIVER = "c.LabApp.expose_app_in_browser = True\n"
 
 

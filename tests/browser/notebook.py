@@ -12,6 +12,13 @@ from playwright.sync_api import Locator, Page, expect
 from .jupyter import JupyterLab
 
 DRIVER = (Path(__file__).parent / "driver.js").read_text()
+# the page is asked again and again: a promise that only the debugger waits for can be collected as garbage
+RESTORED = """() => {
+  const app = window.jupyterapp;
+  if (!app?.shell?.isAttached) return false;
+  window.restoring ??= app.restored.then(() => { window.isRestored = true; });
+  return window.isRestored === true;
+}"""
 
 
 class Tab:
@@ -23,8 +30,7 @@ class Tab:
         page.set_default_timeout(20_000)
         if address is not None:
             page.goto(address)
-        page.wait_for_function("window.jupyterapp?.shell?.isAttached")
-        page.evaluate("jupyterapp.restored.then(() => null)")
+        page.wait_for_function(RESTORED)
         page.evaluate(DRIVER)
 
     @contextmanager
@@ -151,3 +157,8 @@ class Pane:
         self.message.click()
         self.page.keyboard.type(text)
         self.page.keyboard.press("Enter")
+
+    def paste(self, text: str) -> None:
+        """Put a long message into the field at once and press Enter; typing takes some milliseconds a character."""
+        self.message.fill(text)
+        self.message.press("Enter")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from server import BackgroundServer, serve
 from tests.attack.target import Target
@@ -23,6 +23,9 @@ POST = """async ([address, path, body]) => {
     const answer = await fetch(address + path, {method: "POST", body, mode: "no-cors", credentials: "include"})
     return answer.type
 }"""
+LOGIN = """() => fetch("login", {
+    method: "POST", headers: {"Content-Type": "application/json"}, body: '{"name":"mallory"}'
+}).then(answer => answer.status)"""
 READ = """address => fetch(address, {credentials: "include"}).then(answer => answer.text(), () => "refused")"""
 SANDBOX = """address => new Promise(done => {
     addEventListener("message", event => done(event.data))
@@ -132,8 +135,21 @@ def test_another_page_cannot_frame_ours(victim: Page, target: Target, foreign: B
 
 
 def test_under_a_foreign_name_nobody_is_logged_in(victim: Page, target: Target) -> None:
-    """DNS rebinding: a name that suddenly leads here has an origin that looks right, and no cookie."""
+    """DNS rebinding: a name that suddenly leads here has an origin that looks right, no cookie, and is not ours."""
     page = victim.context.new_page()
     page.goto(f"http://lab.test:{target.port}/")
     answer = page.evaluate(CONNECT, f"ws://lab.test:{target.port}/ws")
-    assert answer == {"code": 4001, "heard": []}
+    assert answer == {"code": 4003, "heard": []}
+
+
+def test_a_name_that_is_none_of_the_servers_logs_nobody_in(browser: Browser) -> None:
+    """DNS rebinding where anybody may log in: the page says why, and what an operator of an honest name can do."""
+    context = browser.new_context()
+    with Target(demo_login=True, hosts=("chat.example",)) as target, context:
+        page = context.new_page()
+        page.goto(f"http://lab.test:{target.port}/")
+        expect(
+            page.get_by_text("'lab.test' is not a name of this server that it knows; add it with --hosts")
+        ).to_be_visible()
+        assert page.evaluate(LOGIN) == 403
+        assert context.cookies() == []

@@ -16,7 +16,7 @@ SERVE = """
 from queue import Queue
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from ipywidgets import HBox
-from lab.browser import BrowserClient
+from lab import BrowserClient, Tap
 from server import serve
 
 app = FastAPI()
@@ -64,15 +64,15 @@ def proxied_notebook(proxied_lab: LabPage) -> Iterator[Notebook]:
 
 
 @pytest.fixture(params=["direct", "proxied"])
-def way(request: pytest.FixtureRequest) -> str:
+def route(request: pytest.FixtureRequest) -> str:
     """How the browser reaches the kernel's ports."""
     return str(request.param)
 
 
 @pytest.fixture
-def notebook(way: str, request: pytest.FixtureRequest) -> Notebook:
+def notebook(route: str, request: pytest.FixtureRequest) -> Notebook:
     """Both notebooks in turn."""
-    notebook: Notebook = request.getfixturevalue(f"{way}_notebook")
+    notebook: Notebook = request.getfixturevalue(f"{route}_notebook")
     return notebook
 
 
@@ -92,7 +92,7 @@ def python(notebook: Notebook, source: str) -> str:
 
 
 def test_a_message_is_typed_sent_and_answered(notebook: Notebook) -> None:
-    """Enter in the message field sends, the answer is shown, and Python hears of both."""
+    """Enter in the message field sends, the answer is shown, and Python learns of both."""
     pane = show(notebook)
     pane.say("hello")
     expect(pane.log).to_contain_text("the server heard hello")
@@ -104,10 +104,27 @@ def test_a_message_is_typed_sent_and_answered(notebook: Notebook) -> None:
     )
 
 
-def test_the_way_to_the_server_is_said(notebook: Notebook, way: str) -> None:
-    """The pane names the address and the way, and what the proxy hides."""
+def test_no_half_of_a_character_reaches_python(direct_notebook: Notebook) -> None:
+    """A long text is cut where a character ends: Python cannot print half of one, and loses all that a cell prints."""
+    pane = show(direct_notebook)
+    family = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
+    for text in ("a" * 1_999 + "\U0001f600" + "b", "c" * 1_996 + family + "d", "e" + "\U0001f600" * 2_000):
+        pane.paste(text)
+    pane.message.evaluate("(field) => field.value = 'half ' + String.fromCharCode(0xd83d)")
+    pane.message.press("Enter")
+    expect(pane.log).to_contain_text("the server heard half \ufffd")
+    ends = "print(*(e['data'][-25:] for e in client.events if e['event'] == 'sent'), 'after', sep='|')"
+    first, second, third, half, after = python(direct_notebook, ends).split("|")
+    assert first.endswith("aaa… (2002 characters)")
+    assert second.endswith("ccc… (2005 characters)")
+    assert third.endswith("\U0001f600… (4001 characters)")
+    assert (half, after) == ("half \ufffd", "after")
+
+
+def test_the_route_to_the_server_is_said(notebook: Notebook, route: str) -> None:
+    """The pane names the address and the route, and what the proxy hides."""
     pane = show(notebook)
-    if way == "direct":
+    if route == "direct":
         expect(pane.node).to_contain_text(re.compile(r'new WebSocket\("ws://127\.0\.0\.1:\d+/ws"\)'))
         expect(pane.node).to_contain_text("Directly")
     else:
@@ -115,19 +132,19 @@ def test_the_way_to_the_server_is_said(notebook: Notebook, way: str) -> None:
         expect(pane.node).to_contain_text("Through Jupyter's proxy. It hides")
 
 
-def test_the_servers_close_code_and_reason_are_shown(notebook: Notebook, way: str) -> None:
+def test_the_servers_close_code_and_reason_are_shown(notebook: Notebook, route: str) -> None:
     """4001 and its reason arrive directly; the proxy turns them into 1005, and the pane says so."""
     pane = show(notebook)
     pane.say("bye")
     expect(pane.state).to_have_text("closed")
     direct = 'code 4001, reason "auth required", wasClean true'
     proxied = 'code 1005, reason "", wasClean true (the proxy hides the server\'s code)'
-    expect(pane.log).to_contain_text(direct if way == "direct" else proxied)
+    expect(pane.log).to_contain_text(direct if route == "direct" else proxied)
     code = python(notebook, "print(client.state, client.events[-1])")
-    assert code.startswith("closed {'event': 'close', 'code': " + ("4001" if way == "direct" else "1005"))
+    assert code.startswith("closed {'event': 'close', 'code': " + ("4001" if route == "direct" else "1005"))
 
 
-def test_everything_is_reached_with_the_keyboard(notebook: Notebook, way: str) -> None:
+def test_everything_is_reached_with_the_keyboard(notebook: Notebook, route: str) -> None:
     """Tab goes from field to field, Enter closes with the typed code and reason, Enter on Connect connects."""
     pane, keys = show(notebook), notebook.page.keyboard
     python(notebook, "left = Queue()")
@@ -143,16 +160,16 @@ def test_everything_is_reached_with_the_keyboard(notebook: Notebook, way: str) -
     expect(pane.button("Connect")).to_be_focused()
     keys.press("Enter")
     expect(pane.state).to_have_text("open")
-    gone = python(notebook, "print(left.get(timeout=3))")
-    assert gone == ("(4321, 'done')" if way == "direct" else "(1005, '')")
+    gone = python(notebook, "print(left.get(timeout=15))")
+    assert gone == ("(4321, 'done')" if route == "direct" else "(1005, '')")
 
 
-def test_a_stopped_server_is_seen_and_connected_to_again(notebook: Notebook, way: str) -> None:
+def test_a_stopped_server_is_seen_and_connected_to_again(notebook: Notebook, route: str) -> None:
     """A restart of the server closes with 1012, and Connect reaches the new one."""
     pane = show(notebook)
     notebook.run(SERVER)
     expect(pane.state).to_have_text("closed")
-    expect(pane.log).to_contain_text("code 1012" if way == "direct" else "code 1005")
+    expect(pane.log).to_contain_text("code 1012" if route == "direct" else "code 1005")
     pane.button("Connect").click()
     expect(pane.state).to_have_text("open")
     pane.say("again")
@@ -160,7 +177,7 @@ def test_a_stopped_server_is_seen_and_connected_to_again(notebook: Notebook, way
 
 
 def test_reconnect_connects_again_by_itself(notebook: Notebook) -> None:
-    """With reconnect=True a restarted server is found again, and the waiting time is told."""
+    """With reconnect=True a restarted server is found again, and the pane says how long it waits."""
     pane = show(notebook, "BrowserClient(server, reconnect=True)")
     notebook.run(SERVER)
     expect(pane.log).to_contain_text(re.compile(r"attempt 1 of 8 in 0\.\d s \(chosen between 0 and 0\.5 s\)"))
@@ -218,13 +235,13 @@ def test_the_chosen_subprotocol_is_shown(direct_notebook: Notebook) -> None:
     expect(pane.log).to_contain_text('protocol "v1"')
 
 
-def test_a_refused_handshake_ends_with_1006(notebook: Notebook, way: str) -> None:
-    """The browser tells no reason for a refusal: an error event, then 1006; the proxy opens first, and that is said."""
+def test_a_refused_handshake_ends_with_1006(notebook: Notebook, route: str) -> None:
+    """The browser gives no reason for a refusal: an error event, then 1006; a proxy opens first, and this is shown."""
     notebook.write(SHOW, "client = BrowserClient(server, '/nowhere')\nclient")
     notebook.run(SHOW)
     pane = notebook.pane(SHOW)
     expect(pane.log).to_contain_text('code 1006, reason "", wasClean false')
-    hint = "the browser never tells a script what went wrong" if way == "direct" else "the proxy opens before it asks"
+    hint = "the browser never tells a script what went wrong" if route == "direct" else "the proxy opens before it asks"
     expect(pane.log).to_contain_text(hint)
 
 
@@ -283,24 +300,38 @@ def test_a_cell_that_runs_again_closes_its_earlier_socket(direct_notebook: Noteb
     pane = show(direct_notebook)
     pane.say("fresh")
     expect(pane.log).to_contain_text("the server heard fresh")
-    gone = python(direct_notebook, "print(left.get(timeout=3), server.connections)")
+    gone = python(direct_notebook, "print(left.get(timeout=15), server.connections)")
     assert gone == "(1000, 'the pane was removed') 1"
 
 
 def test_two_clients_stand_side_by_side(direct_notebook: Notebook) -> None:
-    """Two clients in an HBox share the width, each with a socket of its own."""
+    """Two clients in an HBox share the width equally, whatever is in them, each with a socket of its own."""
     direct_notebook.write(SHOW, "HBox([BrowserClient(server, f'/ws?name={name}') for name in ('Ana', 'Ben')])")
     direct_notebook.run(SHOW)
     ana, ben = direct_notebook.panes(SHOW, 2)
-    for pane, name in ((ana, "Ana"), (ben, "Ben")):
-        pane.say("hi")
-        expect(pane.log).to_contain_text(f"{name} heard hi")
+    ana.say("hi")
+    expect(ana.log).to_contain_text("Ana heard hi")
+    ben.paste("a long text, " * 20)
+    expect(ben.log).to_contain_text("Ben heard a long text")
     left, right = ana.node.bounding_box(), ben.node.bounding_box()
     assert left is not None
     assert right is not None
     assert left["y"] == right["y"]
     assert abs(left["width"] - right["width"]) < 2
     direct_notebook.screenshot("two-clients")
+
+
+def test_a_dead_path_is_left_for_a_living_one(notebook: Notebook) -> None:
+    """A tap swallows everything: the pane asks, gets no answer, says so, and reconnects; Python learns of it."""
+    pane = show(notebook, "BrowserClient(tap := Tap(server).start(), reconnect=True, idle_timeout=3, ping='ping')")
+    expect(pane.log).to_contain_text("the server heard ping")
+    python(notebook, "tap.cut()")
+    expect(pane.log).to_contain_text("nothing came for 3 s")
+    expect(pane.state).not_to_have_text("open")
+    python(notebook, "tap.mend()")
+    expect(pane.state).to_have_text("open")
+    lost = python(notebook, "print([event for event in client.events if event['event'] == 'lost'][0])")
+    assert lost == "{'event': 'lost', 'seconds': 3}"
 
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -101,7 +102,7 @@ def test_each_client_talks_to_its_own_server(panes: dict[str, list[Pane]]) -> No
     """What a student says in one pane arrives in the other, and with nobody else."""
     for name, (first, second) in panes.items():
         assert re.fullmatch(rf"ws://lab\.test:\d+/user/{name}/proxy/\d+/ws/ana", address(first))
-        first.say(f"only for {name}")
+        first.say(json.dumps({"type": "say", "text": f"only for {name}"}))
         expect(second.log).to_contain_text(f"only for {name}")
     for name, other in (NAMES, NAMES[::-1]):
         for pane in panes[name]:

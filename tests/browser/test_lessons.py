@@ -26,7 +26,7 @@ WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 # not compared, as in the strict re-run: pictures made of points, and models of widgets
 NOT_TEXT = {"image/png", "image/jpeg", WIDGET_VIEW}
 RESTART = """
-from server.background import running, serve
+from server.run.background import running, serve
 server_ = next(server for server in running() if server.port == {port})
 server_.stop()
 serve(server_.app, port={port})
@@ -146,7 +146,7 @@ def test_run_all_shows_what_is_stored(first: Notebook) -> None:
 
 
 def test_every_widget_is_shown(first: Notebook) -> None:
-    """A cell with a browser client shows its pane, not an error or a promise to load."""
+    """A cell with a browser client shows its pane; one with a page its frame, or that the last cell has stopped it."""
     cells = first.cells()
     widgets = [
         index
@@ -156,7 +156,11 @@ def test_every_widget_is_shown(first: Notebook) -> None:
     assert client_cell(cells) in widgets
     for index in widgets:
         output = first.output(index)
-        expect(output.get_by_role("group", name="WebSocket client").first).to_be_visible()
+        is_client = "BrowserClient(" in cells[index]["source"]
+        pane = output.get_by_role("group", name="WebSocket client")
+        page = output.locator("iframe, [role=status]").filter(visible=True)
+        shown = pane if is_client else page
+        expect(shown.first).to_be_visible()
         expect(output).not_to_contain_text("Error displaying widget")
         expect(output).not_to_contain_text("Loading widget")
 

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, expect
 
 from server import serve
 from server.app import create_app
-from server.asyncapi import incoming, outgoing
+from server.app.docs.asyncapi import incoming, outgoing
 from server.settings import Settings
 
 from .conftest import SCREENSHOTS

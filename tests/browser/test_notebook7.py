@@ -36,15 +36,15 @@ def test_run_all_leaves_no_error(lesson: Notebook) -> None:
 
 def test_a_reader_uses_the_browser_client(lesson: Notebook) -> None:
     """It connects directly, is answered, and reads the server's own close code."""
-    cells = lesson.cells()
-    index = next(i for i, cell in enumerate(cells) if "display(BrowserClient(" in cell["source"])
-    lesson.run_to(index)
-    echo, _, closed = lesson.panes(index, 3)
+    first, second = (i for i, cell in enumerate(lesson.cells()) if "display(BrowserClient(" in cell["source"])
+    lesson.run_to(second)
+    _, closed = lesson.panes(second, 2)
+    expect(closed.log).to_contain_text("code 4001")
+    echo = lesson.pane(first)
     expect(echo.state).to_have_text("open")
     expect(echo.node).to_contain_text("Directly")
     messages = echo.log.locator(".lab-message")
     before = messages.count()
     echo.say("hello from Notebook 7")
     expect(messages.nth(before)).to_be_visible()
-    expect(closed.log).to_contain_text("code 4001")
     lesson.screenshot("notebook7")

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from lab.tap import Tap
-from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
+from lab.tap.tap import Tap
+from playwright.sync_api import Browser, BrowserContext, Error, Page, Request, WebSocket, expect
 from pydantic import SecretStr
 
 from server import BackgroundServer, serve
@@ -20,10 +20,9 @@ from server.messages import CloseCode
 from server.settings import Settings
 
 from .conftest import SCREENSHOTS
-from .jupyter import JupyterLab
 
 KEY = SecretStr("a secret of thirty-two characters")
-DEADLINE = 5_000  # milliseconds
+DEADLINE = 15_000  # milliseconds
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 800}, "has_touch": True, "is_mobile": True}
 DESK: dict[str, Any] = {"viewport": {"width": 1180, "height": 760}}
 AN_HOUR = 3_600_000  # milliseconds
@@ -38,12 +37,28 @@ class Visitor:
         self.page.set_default_timeout(DEADLINE)
         self.errors: list[str] = []
         self.tickets = 0  # that the page has asked for
+        self.frames: list[str] = []  # that the page has received, over all its connections
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("request", self._note)
+        self.page.on("websocket", self._follow)
         self.page.goto(address)
 
     def _note(self, request: Request) -> None:
         self.tickets += request.url.endswith("/ticket")
+
+    def _follow(self, socket: WebSocket) -> None:
+        self._socket = socket
+        socket.on("framereceived", lambda payload: self.frames.append(str(payload)))
+
+    def received(self, word: str) -> int:
+        """Return how many messages with this word the page has received."""
+        return sum(word in frame for frame in self.frames)
+
+    def until_received(self, word: str, times: int = 1) -> None:
+        """Wait until the page itself has handled so many of them; a tap sees them before."""
+        if self.received(word) < times:
+            self._socket.wait_for_event("framereceived", lambda _: self.received(word) >= times, timeout=DEADLINE)
+        self.page.evaluate("0")  # runs after the task in which the page handles the message
 
     @property
     def log(self) -> Any:
@@ -91,6 +106,18 @@ class Visitor:
         self.page.keyboard.type(room)
         self.page.keyboard.press("Enter")
         expect(self.page.get_by_role("heading", level=1)).to_have_text(room)
+
+
+def stop_clock(page: Page) -> None:
+    """Let the page's clock, which the test has installed, stand still from the next second on."""
+    while True:
+        try:
+            page.clock.pause_at(page.evaluate("Date.now() / 1_000 + 1"))
+        except Error as error:  # on a busy machine that second is over before the page hears of it
+            if "to the past" not in error.message:
+                raise
+        else:
+            return
 
 
 Visit = Callable[..., Visitor]
@@ -197,7 +224,7 @@ def test_both_come_back_after_a_restart(visit: Visit) -> None:
     with serve(served, port=port):
         for person in (ana, ben):
             person.until("online")
-            person.hears("kept no longer")
+            person.hears("have expired")
             expect(person.people).to_have_count(2)
             expect(person.page.get_by_text("The connection is lost")).to_be_hidden()
         ben.say("after")
@@ -225,7 +252,7 @@ def test_nothing_is_lost_or_doubled_by_a_restart(visit: Visit, tmp_path: Path) -
         tap.reset()
         for person in (ana, ben):
             person.until("offline")
-        expect(ana.log.get_by_text("perhaps not sent")).to_have_count(2)
+        expect(ana.log.get_by_text("may not have been sent")).to_have_count(2)
         tap.mend()
         with serve(app(broker=broker), port=first.port):
             for person in (ana, ben):
@@ -237,7 +264,7 @@ def test_nothing_is_lost_or_doubled_by_a_restart(visit: Visit, tmp_path: Path) -
             expect(ben.log.locator(".text")).to_have_text([*said[:2], said[3], said[2]])
             for person in (ana, ben):
                 expect(person.log.get_by_text("not sent")).to_have_count(0)
-                expect(person.log.get_by_text("kept no longer")).to_have_count(0)
+                expect(person.log.get_by_text("have expired")).to_have_count(0)
 
 
 def test_what_is_typed_while_offline_is_kept(visit: Visit) -> None:
@@ -288,22 +315,6 @@ def test_a_page_that_was_replaced_does_not_come_back_by_itself(visit: Visit) -> 
         other.until("offline")
 
 
-def test_a_page_that_sent_too_much_does_not_come_back_by_itself(visit: Visit) -> None:
-    """It says why, and waits for the user; what was not answered is marked."""
-    with chat(message_burst=5, messages_per_second=0.001) as server:
-        ana = visit(server, "Ana")
-        ana.page.clock.install()
-        ana.say("one")  # a join, a watch, a typing, this, and another typing are five
-        ana.hears("one")
-        ana.say("two")
-        ana.until("offline")
-        expect(ana.page.get_by_role("alert").filter(has_text="messages per second")).to_be_visible()
-        expect(ana.log.get_by_text("perhaps not sent")).to_have_count(1)
-        asked = ana.tickets
-        ana.page.clock.fast_forward(AN_HOUR)
-        assert ana.tickets == asked
-
-
 def test_a_page_that_asks_too_often_waits_as_long_as_it_is_told(server: BackgroundServer, visit: Visit) -> None:
     """A ticket that there is none of now is asked for again, and nobody has to do anything; a login says so."""
     ana = visit(server, None)
@@ -314,12 +325,14 @@ def test_a_page_that_asks_too_often_waits_as_long_as_it_is_told(server: Backgrou
     ana.page.keyboard.press("Enter")
     expect(ana.page.get_by_role("alert")).to_contain_text("Try again in a moment")
     ana.page.clock.install()
-    ana.page.keyboard.press("Enter")
+    stop_clock(ana.page)
+    with ana.page.expect_response("**/ticket"):
+        ana.page.keyboard.press("Enter")
     ana.until("offline")
     asked = ana.tickets
-    ana.page.clock.fast_forward(19_000)
+    ana.page.clock.run_for(19_000)
     assert ana.tickets == asked
-    ana.page.clock.fast_forward(2_000)
+    ana.page.clock.run_for(2_000)
     ana.until("online")
 
 
@@ -338,7 +351,7 @@ def test_a_session_that_ends_asks_to_log_in_again(visit: Visit) -> None:
         ana = visit(server, "Ana")
         ana.join("kitchen")
         ana.page.request.post(server.http("/expire"))
-        expect(ana.page.get_by_role("alert")).to_have_text("Your session has ended. Log in again to go on.")
+        expect(ana.page.get_by_role("alert")).to_have_text("Your session has expired. Log in again to continue.")
         expect(ana.page.get_by_label("Your name")).to_have_value("Ana")
         ana.log_in("Ana")
         expect(ana.page.get_by_role("heading", level=1)).to_have_text("kitchen")
@@ -380,7 +393,7 @@ def test_a_browser_that_keeps_no_cookie_is_told(server: BackgroundServer, visit:
     ana.page.route("**/login", lambda route: route.fulfill(status=204))
     ana.page.get_by_label("Your name").fill("Ana")
     ana.page.keyboard.press("Enter")
-    expect(ana.page.get_by_role("alert")).to_contain_text("in a window of its own")
+    expect(ana.page.get_by_role("alert")).to_contain_text("in its own window")
 
 
 def test_what_is_written_is_text(server: BackgroundServer, visit: Visit) -> None:
@@ -426,6 +439,23 @@ def test_everything_can_be_done_with_the_keyboard(server: BackgroundServer, visi
     expect(ana.log.locator(".text")).to_have_count(1)
 
 
+def test_a_room_is_the_same_however_its_name_was_typed(server: BackgroundServer, visit: Visit) -> None:
+    """One keyboard sends "ë" as one character and another as two; a room that this browser kept so is found, too."""
+    ana, ben = visit(server, "Ana"), visit(server, "Ben")
+    ana.page.evaluate("""localStorage.setItem("chat.rooms", JSON.stringify(["lobby", "Zoe\u0308"]))""")
+    ana.page.reload()
+    ana.page.get_by_role("button", name="Zo\u00eb").click()
+    ben.page.get_by_role("button", name="Join a room").click()
+    ben.page.keyboard.insert_text("Zoe\u0308")
+    ben.page.keyboard.press("Enter")
+    for page in (ana.page, ben.page):  # both were in the lobby together as well
+        expect(page.get_by_role("heading", level=1)).to_have_text("Zo\u00eb")
+    expect(ben.people).to_have_text(["Ben (you)", "Ana"])
+    ben.message.fill("hello")
+    ben.message.press("Enter")
+    expect(ana.log.locator(".text")).to_have_text(["hello"])
+
+
 def test_other_rooms_count_what_is_new(server: BackgroundServer, visit: Visit) -> None:
     """On their button and in the title, until they are looked at; and a room can be left."""
     ana, ben = visit(server, "Ana"), visit(server, "Ben")
@@ -454,7 +484,7 @@ def test_a_closed_room_says_so(visit: Visit) -> None:
     with serve(create_app(options, may_join=lambda user, room: room != "board")) as server:
         ana = visit(server, "Ana")
         ana.join("board")
-        ana.hears("You cannot come in (room: expected a room that is open to you).")
+        ana.hears("You can't join this room (room: expected a room that is open to you).")
         ana.say("let me in")
         ana.hears("not sent: room: expected a room that you have joined")
 
@@ -471,17 +501,6 @@ def test_the_page_works_in_a_folder(visit: Visit) -> None:
         ana.hears("hello")
         (cookie,) = ana.page.context.cookies()
         assert cookie.get("path") == "/user/ana/proxy/8000", "the folder's own, not that of other users"
-
-
-def test_two_people_talk_through_jupyters_proxy(user_lab: JupyterLab, server: BackgroundServer, visit: Visit) -> None:
-    """On a JupyterHub, where the server in the kernel is reached through Lab, the page works as it is."""
-    address = user_lab.url("lab.test", f"proxy/{server.port}/")
-    ana, ben = visit(address, "Ana"), visit(address, "Ben")
-    ana.say("hello from the hub")
-    ben.hears("hello from the hub")
-    ana.page.reload()
-    ana.until("online")
-    expect(ben.people).to_have_text(["Ben (you)", "Ana"])
 
 
 def test_a_phone_has_room_for_everything(server: BackgroundServer, visit: Visit) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from lab.tap import Tap
+from lab import run_on_server
+from lab.tap.tap import Tap
 from playwright.sync_api import Locator, expect
 
 from server import BackgroundServer
@@ -128,3 +129,26 @@ def test_axe_finds_nothing(server: BackgroundServer, visit: Visit, screen: dict[
     unread(ana, 1)
     check_with_axe(ana)
     assert ana.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_notification_that_cannot_be_read_hides_no_other(server: BackgroundServer, visit: Visit) -> None:
+    """Those before it and after it are shown, while the page is open and after a reload, which asks only once."""
+    ana = visit(server, "Ana")
+    app: Any = server.app
+    with pusher(server) as shop:
+        push(shop, "Ana", text="before")
+        unread(ana, 1)
+        foreign = app.state.notifications.broker.publish("inbox:Ana", '{"of": "another version"}')
+        run_on_server(server, foreign, timeout=5)
+        push(shop, "Ana", text="after")
+    bell(ana).click()
+    expect(notifications(ana).locator(".what")).to_have_text(["after", "before"])
+    asked: list[str] = []
+    ana.page.on("websocket", lambda socket: socket.on("framesent", lambda frame: asked.append(str(frame))))
+    ana.page.reload()
+    bell(ana).click()
+    expect(notifications(ana).locator(".what")).to_have_text(["after", "before"])
+    ana.message.fill("hello")
+    ana.message.press("Enter")
+    expect(ana.log.locator(".text")).to_have_text(["hello"])
+    assert len([frame for frame in asked if '"watch"' in frame]) == 2  # at first, and after the gap

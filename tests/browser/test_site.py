@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,29 +12,53 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+import yaml
 from bs4 import BeautifulSoup
 from playwright.sync_api import Browser, Page, expect
 
+from docs.lite import LESSONS
+
+from . import chromium
 from .conftest import SCREENSHOTS
 from .test_page import AXE, DESK, PHONE
 
 ROOT = Path(__file__).parents[2]
+SERVER, REPOSITORY = "https://github.test", "ada/learn-websockets"
+LITE = "https://lessons.test/lite/?path="
+Pages = dict[Path, BeautifulSoup]
+FOUND = "axe.run({resultTypes: ['violations']}).then(found => found.violations.map(one => one.id))"
+TOO_WIDE = """() => {
+  const wide = box => box.scrollWidth > box.clientWidth;
+  const widest = pre => Math.max(...pre.textContent.split("\\n").map(line => line.length));
+  const code = [...document.querySelectorAll(".cell_input pre")].filter(pre => innerWidth > 1000 && widest(pre) <= 85);
+  const tables = document.querySelectorAll(".table-wrapper");
+  return [document.documentElement, ...code, ...tables].filter(wide).map(box => box.textContent.trim().slice(0, 60));
+}"""
 
 pytestmark = pytest.mark.timeout(180)  # the site is made within the first test
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What ``make site`` writes; a warning of Sphinx is an error."""
-    folder = tmp_path_factory.mktemp("site")
-    options = ["-q", "-W", "-d", folder / "trees", "-c", ROOT / "docs", ROOT / "notebooks", folder / "html"]
-    subprocess.run([sys.executable, "-m", "sphinx", *map(str, options)], check=True, timeout=150)
-    return folder / "html"
+    """What the workflow for GitHub Pages makes, by its own step; a warning of Sphinx is an error."""
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "site.yml").read_text(encoding="utf-8"))
+    steps = "\n".join(step["run"] for step in workflow["jobs"]["build"]["steps"] if "run" in step)
+    folder = tmp_path_factory.mktemp("site") / "html"
+    installed = f"-o {sys.prefix}/.site-installed VENV={sys.prefix}"  # with what is here, into another folder
+    make = f'make() {{ command make {installed} SITE_IN={folder} BROWSER_AT="{LITE}" "$@"; }}'
+    environment = {"CHROMIUM": chromium.find() or "", "GITHUB_SERVER_URL": SERVER, "GITHUB_REPOSITORY": REPOSITORY}
+    subprocess.run(["bash", "-ec", f"{make}\n{steps}"], cwd=ROOT, check=True, timeout=150, env=os.environ | environment)
+    return folder
 
 
-def test_every_link_leads_somewhere(site: Path) -> None:
-    """Each page, picture, script and heading that a page names is there."""
-    pages = {path: BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser") for path in site.rglob("*.html")}
+@pytest.fixture(scope="module")
+def pages(site: Path) -> Pages:
+    """Each page, parsed."""
+    return {path: BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser") for path in site.rglob("*.html")}
+
+
+def test_every_link_leads_somewhere(site: Path, pages: Pages) -> None:
+    """Each page, picture, script, heading and cell that a page names is there."""
     names = {path: {tag["id"] for tag in page.select("[id]")} for path, page in pages.items()}
     missing = []
     for path, page in pages.items():
@@ -45,7 +72,106 @@ def test_every_link_leads_somewhere(site: Path) -> None:
             if not target.exists() or (link.fragment and known is not None and unquote(link.fragment) not in known):
                 missing.append(f"{path.name}: {link.geturl()}")
     assert missing == []
-    assert {f"{lesson.stem}.html" for lesson in (ROOT / "notebooks").glob("*.ipynb")} <= {path.name for path in pages}
+    assert {f"{lesson.stem}.html" for lesson in (ROOT / "notebooks").rglob("*.ipynb")} <= {path.name for path in pages}
+    assert "TEACHING" not in "".join(map(str, site.rglob("*")))
+
+
+def test_the_pages_follow_each_other_in_the_order_of_the_map(site: Path, pages: Pages) -> None:
+    """From the front page to lesson 01, from each lesson to the next, and on to the optional notebooks."""
+    first = pages[site / "index.html"].select_one(".front .primary")
+    assert first is not None
+    page, read = site / str(first["href"]), []
+    while page not in read:
+        read.append(page)
+        link = pages[page].select_one(".related-pages .next-page")
+        page = (page.parent / str(link["href"])).resolve() if link else page
+    numbers = [path.name[:2] for path in read]
+    assert numbers[:5] == ["01", "02", "03", "04", "05"]
+    assert {path.stem for path in (ROOT / "notebooks" / "deeper").glob("*.ipynb")} <= {path.stem for path in read}
+
+
+def test_an_exercise_is_a_stub_and_a_fold(pages: Pages) -> None:
+    """No answer was given on the site, so no check says "not yet"; what a solution has passed is folded with it."""
+    folds = [fold for page in pages.values() for fold in page.select("details.hide")]
+    assert len(folds) >= 15
+    for path, page in pages.items():
+        printed = [output.get_text() for output in page.select(".cell_output")]
+        assert not [text for text in printed if text.strip().startswith(("not yet", "'not yet"))], path.name
+        assert not [
+            output
+            for output in page.select(".cell_output")
+            if output.get_text().strip().startswith("passed:") and not output.find_parent("details")
+        ], path.name
+
+
+def test_a_page_says_its_language(site: Path, pages: Pages) -> None:
+    """A screen reader has to know how to read a translation aloud."""
+    for path, page in pages.items():
+        place = path.relative_to(site).parts
+        assert page.html is not None
+        assert page.html["lang"] == (place[2] if "translations" in place else "en")
+
+
+def test_the_search_finds_each_word_of_the_glossary(site: Path) -> None:
+    """A term is an entry of the index, so its definition is the first that the search shows."""
+    table = (ROOT / "notebooks" / "GLOSSARY.md").read_text(encoding="utf-8")
+    words = re.findall(r"^\| ([^|]+?) \|", table, re.MULTILINE)[1:]
+    index = (site / "searchindex.js").read_text(encoding="utf-8")
+    terms = json.loads(index.removeprefix("Search.setIndex(").removesuffix(")"))["indexentries"]
+    assert len(words) > 60
+    assert {word.lower() for word in words} - {"---"} <= set(terms)
+
+
+def test_the_pocket_reference_is_printed_on_one_page(site: Path, pages: Pages) -> None:
+    """The page offers a PDF of one page of A4, whose rows link to the cells."""
+    link = pages[site / "notebooks" / "POCKET-REFERENCE.html"].find("a", href="POCKET-REFERENCE.pdf")
+    assert link is not None
+    printed = (site / "notebooks" / "POCKET-REFERENCE.pdf").read_bytes()
+    assert re.findall(rb"/Type /Pages\s+/Count (\d+)", printed) == [b"1"]
+    (box,) = re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", printed)
+    assert [round(float(side)) for side in box] == [842, 595]
+    assert printed.count(b"#cell-id=") > 30
+
+
+def test_a_page_may_send_few_codes(browser: Browser) -> None:
+    """The pocket reference says it: 1000 and 3000 to 4999; and a reason of 123 bytes."""
+    page = browser.new_page()
+    tried = """calls => calls.map(([code, reason]) => {
+      try { new WebSocket("ws://127.0.0.1:1").close(code, reason); return "sent"; } catch (error) { return error.name; }
+    })"""
+    calls = [
+        [1000, ""],
+        [3000, ""],
+        [4999, ""],
+        [1001, ""],
+        [1011, ""],
+        [5000, ""],
+        [1000, "x" * 123],
+        [1000, "x" * 124],
+    ]
+    refused = "InvalidAccessError"
+    expected = ["sent", "sent", "sent", refused, refused, refused, "sent", "SyntaxError"]
+    assert page.evaluate(tried, calls) == expected
+    page.close()
+
+
+def test_the_front_page_links_to_the_code(site: Path, pages: Pages) -> None:
+    """It says where the repository is in which the workflow runs."""
+    link = pages[site / "index.html"].find("a", string="The code")
+    assert link is not None
+    assert link["href"] == f"{SERVER}/{REPOSITORY}"
+
+
+def test_a_page_can_say_where_it_runs_in_the_browser(site: Path, pages: Pages) -> None:
+    """With an address for it, each lesson that runs there has the link, and no other notebook."""
+    for notebook in (ROOT / "notebooks").rglob("*.ipynb"):
+        place = notebook.relative_to(ROOT / "notebooks")
+        link = pages[site / "notebooks" / place.with_suffix(".html")].find("a", string="run it in your browser")
+        if str(place.with_suffix("")) in LESSONS:
+            assert link is not None
+            assert link["href"] == f"{LITE}{place.as_posix()}"
+        else:
+            assert link is None
 
 
 @pytest.fixture(params=[(DESK, "light"), (PHONE, "dark")], ids=["desk-light", "phone-dark"])
@@ -70,7 +196,9 @@ def test_a_reader_finds_a_word_and_reads_its_lesson(site: Path, page: Page) -> N
     expect(page.get_by_role("heading", level=1)).to_contain_text("Learn WebSockets")
     check(page)
     page.goto((site / "search.html").as_uri() + "?q=backpressure")
-    page.locator("#search-results").get_by_role("link", name="04 · Broadcasting").first.click()
+    found = page.locator("#search-results").get_by_role("link")
+    expect(found.first).to_have_attribute("href", re.compile("GLOSSARY.html#term-backpressure$"))
+    found.filter(has_text="04 · Broadcasting").first.click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("04 · Broadcasting")
     page.wait_for_function("[...document.images].every(one => one.complete && one.naturalWidth)")
     check(page)
@@ -79,8 +207,45 @@ def test_a_reader_finds_a_word_and_reads_its_lesson(site: Path, page: Page) -> N
     page.screenshot(path=SCREENSHOTS / f"site-{page.evaluate('innerWidth')}.png")
 
 
+def test_a_reader_steps_through_a_handshake_and_a_frame(site: Path, page: Page) -> None:
+    """The steppers work by keyboard in a plain folder, each for itself; predictions and the quiz open."""
+    page.goto((site / "notebooks" / "01-handshake.html").as_uri())
+    handshake, hello = page.locator(".stepper").all()
+    for stepper in (handshake, hello):
+        stepper.get_by_role("radio").first.focus()
+        page.keyboard.press("ArrowRight")
+    expect(handshake.get_by_text("which site is wanted")).to_be_visible()
+    expect(hello.get_by_text(".000....")).to_be_visible()
+    for name in ("Explanation", "Answer"):
+        fold = page.locator("details").filter(has=page.locator("summary", has_text=re.compile(f"^{name}$"))).first
+        fold.locator("summary").press("Enter")
+        expect(fold.get_by_text("b", exact=True)).to_be_visible()
+    check(page)
+
+
+def test_code_tables_and_pages_fit(site: Path, page: Page) -> None:
+    """85 characters of code fit into the column at a desk, and each table fits a phone of 390 pixels."""
+    wide = {}
+    for path in sorted(site.rglob("*.html")):
+        page.goto(path.as_uri())
+        if found := page.evaluate(TOO_WIDE):
+            wide[path.name] = found
+    assert wide == {}
+
+
+def test_code_is_copied_without_its_prompt(site: Path, page: Page) -> None:
+    """The button beside a cell puts the whole cell on the clipboard."""
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto((site / "notebooks" / "01-handshake.html").as_uri())
+    cell = page.locator(".cell_input .highlight").first
+    cell.hover()
+    cell.get_by_role("button").click()
+    expect(cell.get_by_role("button")).to_have_class(re.compile("success"))
+    assert page.evaluate("navigator.clipboard.readText()") == "from fastapi import FastAPI, WebSocket"
+
+
 def check(page: Page) -> None:
     """Axe finds nothing, and the page is no wider than the screen."""
     assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
     page.evaluate(AXE.read_text())
-    assert page.evaluate("axe.run().then(result => result.violations.map(one => one.id))") == []
+    assert page.evaluate(FOUND) == []

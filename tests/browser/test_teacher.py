@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from lab.crowd import Crowd
+from lab.clients.crowd import Crowd
 from playwright.sync_api import Locator, expect
 
 from server import BackgroundServer, serve
@@ -34,7 +34,7 @@ class Teacher:
     def __init__(self, visit: Visit, server: BackgroundServer, key: str) -> None:
         self.visitor: Visitor = visit(f"{server.http('/teacher')}#key=of-yesterday", None)
         self.page = self.visitor.page
-        expect(self.page.get_by_role("alert")).to_contain_text("Open the address that the server printed")
+        expect(self.page.get_by_role("alert")).to_contain_text("Open the link that the server printed")
         self.page.evaluate("key => { location.hash = `key=${key}`; }", key)
         self.visitor.until("live")
 
@@ -57,7 +57,7 @@ class Teacher:
 def classroom() -> Iterator[tuple[BackgroundServer, str]]:
     """A server for a class, and the teacher's key."""
     served = app(**LIMITS)
-    with serve(served, **Settings(key=KEY).uvicorn_options) as server:
+    with serve(served, **Settings(key=KEY, classroom=True).uvicorn_options) as server:
         yield server, served.state.classroom.key
 
 
@@ -72,7 +72,7 @@ def test_a_teacher_sees_the_class_and_acts(classroom: tuple[BackgroundServer, st
     with Person(server, "Ben") as ben:
         expect(teacher.row("Ben")).to_contain_text("lobby")
         teacher.do("Slow", "Ana")
-        expect(teacher.row("Ana")).to_contain_text("slow: 1.0 kB/s")
+        expect(teacher.row("Ana")).to_contain_text("slow: 200 B/s")
         for number in range(100):
             ben.say(f"number {number} {'x' * 200}")
         queue = teacher.row("Ana").get_by_role("meter")
@@ -89,13 +89,13 @@ def test_a_teacher_sees_the_class_and_acts(classroom: tuple[BackgroundServer, st
     expect(teacher.row("Ana")).not_to_contain_text(before)
     ana.until("online")
 
-    teacher.page.get_by_label("Tell everybody").fill("Ten more minutes.")
+    teacher.page.get_by_label("Send to everyone").fill("Ten more minutes.")
     teacher.page.keyboard.press("Enter")
     expect(ana.page.get_by_text("Ten more minutes.").first).to_be_visible()
 
     teacher.do("Kick", "Ana")
-    expect(ana.page.get_by_role("alert").filter(has_text="the teacher has sent you out")).to_be_visible()
-    expect(teacher.page.get_by_role("list", name="Connections that ended")).to_contain_text("Ana 4002")
+    expect(ana.page.get_by_role("alert").filter(has_text="the teacher has removed you")).to_be_visible()
+    expect(teacher.page.get_by_role("list", name="Connections that ended")).to_contain_text("Ana 4003")
     expect(teacher.page.get_by_text("Nobody has joined yet.")).to_be_visible()
 
 

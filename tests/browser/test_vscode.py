@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI, WebSocket
-from lab import browser as lab_browser
+from lab.clients import browser as lab_browser
 from playwright.sync_api import Browser, Page, expect
 
 from server import serve

@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from server.command import Command
+from server.run.cli import Command
 from server.settings import Settings
 
 __all__ = ["GUIDE", "table", "with_table"]

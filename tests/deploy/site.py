@@ -1,4 +1,4 @@
-"""What an operator sets up, on free ports and in a folder of its own: an engine, two servers, and nginx with TLS."""
+"""A site as an operator sets it up, on free ports and in a new folder: an engine, two servers, and nginx with TLS."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from typing import Any, Self
 
 import httpx
 import trustme
-from lab.engine import Engine
+from lab.servers.valkey import Engine
 
-from server.cell import discard
+from server.run.registry import discard
 
 from .wss import Connection, connect
 
@@ -39,7 +39,7 @@ TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
 def nginx() -> str | None:
-    """The path of nginx, which is not everybody's to see."""
+    """Return the path of nginx, which may not be on the PATH of a user."""
     return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
 

@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 import yaml
 
-from server.command import parse
+from server.run.cli import parse
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 SPECIFICATION = json.loads((Path(__file__).parent / "compose" / "compose_spec.json").read_text())
@@ -65,8 +65,8 @@ def test_every_file_that_it_names_is_there() -> None:
     assert (DEPLOY / mounted[0]).is_file()
 
 
-def test_nobody_cuts_the_drain_short() -> None:
-    """A server that is told to stop gets longer than it takes to drain."""
+def test_the_drain_has_enough_time() -> None:
+    """A server that is stopped gets longer than it takes to drain."""
     drain = parse(["--demo-login", "--broker", "memory:"]).drain_seconds
     for service in SERVERS.values():
         assert int(service["stop_grace_period"].removesuffix("s")) > drain

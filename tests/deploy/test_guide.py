@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import shlex
@@ -14,13 +13,13 @@ from pathlib import Path
 
 import pytest
 import redis
-from lab.engine import Engine
+from lab.servers.valkey import Engine
 
+from server.access.tokens import verify_session
 from server.broker import Broker, Position, open_broker
-from server.broker.local import LocalBroker
-from server.command import Command, parse
-from server.tickets import verify_session
-from server.token_command import token
+from server.broker.sqlite.broker import LocalBroker
+from server.run.cli import Command, parse
+from server.run.token_command import token
 
 from .settings_table import GUIDE, with_table
 
@@ -51,7 +50,7 @@ def test_the_table_of_settings_is_current() -> None:
     assert with_table(TEXT) == TEXT
 
 
-def test_the_token_that_it_makes_is_good(tmp_path: Path) -> None:
+def test_the_token_of_the_guide_is_valid(tmp_path: Path) -> None:
     """The example, as it stands."""
     made = run(sys.executable, "-c", PYTHON[0], cwd=tmp_path, CHAT_KEY=KEY)
     session = verify_session(made, key=KEY)
@@ -60,7 +59,7 @@ def test_the_token_that_it_makes_is_good(tmp_path: Path) -> None:
     assert session.scopes == frozenset()
 
 
-def test_the_token_on_one_line_is_good(tmp_path: Path) -> None:
+def test_the_token_of_the_command_is_valid(tmp_path: Path) -> None:
     """The one to try the deployment with."""
     line = the_line("TOKEN=").replace(".venv/bin/python", shlex.quote(sys.executable))
     made = run("bash", "-ec", f"{line}; echo $TOKEN", cwd=tmp_path, CHAT_KEY=KEY)
@@ -91,8 +90,9 @@ async def check_that_the_client_is_told(broker: Broker, seen: Position) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the guide is for Linux")
-def test_a_copy_can_be_restored(tmp_path: Path) -> None:
-    """And no client takes what is said after it for what it has seen."""
+@pytest.mark.anyio
+async def test_a_copy_can_be_restored(tmp_path: Path) -> None:
+    """And no client mistakes later messages for those that it has seen."""
     (tmp_path / "data").mkdir()
     live, inboxes = (tmp_path / "data" / f"{name}.sqlite" for name in ("chat", "chat-inboxes"))
 
@@ -104,18 +104,19 @@ def test_a_copy_can_be_restored(tmp_path: Path) -> None:
         async with LocalBroker(live) as broker:
             await check_that_the_client_is_told(broker, seen)
 
-    asyncio.run(live_on("one", "two"))
+    await live_on("one", "two")
     for words in ("mkdir -p backup", "cp data/"):
         run("bash", "-ec", the_line(words), cwd=tmp_path)
-    seen = asyncio.run(live_on("three", "and four"))
+    seen = await live_on("three", "and four")
     shutil.rmtree(tmp_path / "data")
     shutil.copytree(tmp_path / "backup", tmp_path / "data")
     run(sys.executable, "-c", PYTHON[1], cwd=tmp_path)
-    asyncio.run(come_back(seen))
+    await come_back(seen)
 
 
-@pytest.mark.skipif(Engine.available() is not None, reason=str(Engine.available()))
-def test_an_engine_can_be_restored(tmp_path: Path) -> None:
+@pytest.mark.skipif(Engine.missing() is not None, reason=str(Engine.missing()))
+@pytest.mark.anyio
+async def test_an_engine_can_be_restored(tmp_path: Path) -> None:
     """The same with a snapshot of Valkey."""
     if os.environ.get("VALKEY_URL"):
         pytest.skip("the engine is yours, and its data is not replaced")
@@ -132,11 +133,11 @@ def test_an_engine_can_be_restored(tmp_path: Path) -> None:
             await check_that_the_client_is_told(broker, seen)
 
     with Engine(dir=str(tmp_path), dbfilename="dump.rdb") as engine:
-        seen = asyncio.run(live_on(engine.url))
+        seen = await live_on(engine.url)
         engine.kill()
         engine.restart()
         run(sys.executable, "-c", PYTHON[2], cwd=tmp_path, CHAT_BROKER=engine.url)
-        asyncio.run(come_back(engine.url, seen))
+        await come_back(engine.url, seen)
 
 
 def test_the_files_to_back_up_are_where_it_says() -> None:
@@ -200,6 +201,6 @@ def test_the_limits_are_settings() -> None:
 
 def test_every_metric_exists() -> None:
     """That an alert is made of."""
-    source = (ROOT / "server" / "metrics.py").read_text()
+    source = (ROOT / "server" / "app" / "metrics.py").read_text()
     for name in re.findall(r"\bchat_[a-z_]+", TEXT.partition("## Health")[2].partition("## Logs")[0]):
         assert f'"{name.removesuffix("_total")}"' in source, name

@@ -12,27 +12,28 @@ import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import pytest
-from lab.engine import Engine
+from lab.servers.valkey import Engine
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from server.access.tokens import issue_session
 from server.messages import CloseCode
-from server.tickets import issue_session
 
 from .site import CONNECTIONS, DEADLINE, KEY, NAME, Site, nginx, until
 from .wss import Connection, connect
 
 pytestmark = [
     pytest.mark.skipif(nginx() is None, reason="nginx is not installed; on Debian and Ubuntu: apt install nginx-light"),
-    pytest.mark.skipif(Engine.available() is not None, reason=str(Engine.available())),
+    pytest.mark.skipif(Engine.missing() is not None, reason=str(Engine.missing())),
 ]
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """One for all tests; whoever stops a server starts it again."""
+    """One for all tests; a test that stops a server starts it again."""
     with Site(tmp_path_factory.mktemp("site")) as site:
         yield site
 
@@ -94,7 +95,7 @@ def apart(site: Site, ana: httpx.Client, ben: httpx.Client) -> Iterator[tuple[Co
         yield here, there, number
 
 
-def test_a_page_comes_in_and_talks(site: Site) -> None:
+def test_a_page_connects_and_chats(site: Site) -> None:
     """Page, login, ticket and WebSocket behind TLS; the cookie is for https only."""
     with site.client() as ana:
         page = ana.get("/")
@@ -122,7 +123,7 @@ def test_a_page_of_another_origin_stays_out(site: Site) -> None:
         assert ana.post("/ticket", headers={"Origin": site.address.replace("https", "http")}).status_code == 403
 
 
-def test_refusals_come_through(site: Site) -> None:
+def test_refusals_are_passed_on(site: Site) -> None:
     """A program reads the status, a page the code."""
     where = f"wss://{NAME}:{site.port}/ws"
     with pytest.raises(InvalidStatus) as refused, connect(where, tls=site.tls):
@@ -157,7 +158,7 @@ def test_an_address_that_asks_too_often_has_to_wait(site: Site) -> None:
         assert ana.post("/ticket").status_code == 401
 
 
-def test_an_address_has_so_many_connections(site: Site) -> None:
+def test_the_connections_of_an_address_are_limited(site: Site) -> None:
     """A request that does not end counts from its head on; one more is refused, and another address is not."""
 
     def ask(stack: ExitStack, host: int) -> ssl.SSLSocket:
@@ -178,7 +179,7 @@ def test_an_address_has_so_many_connections(site: Site) -> None:
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/metrics?x=1", "//metrics", "/%6detrics", "/x/../metrics"])
-def test_metrics_are_not_for_everybody(site: Site, path: str) -> None:
+def test_metrics_are_not_public(site: Site, path: str) -> None:
     """Whatever way the path is written; each server itself answers."""
     assert connections(site)
     # by hand: a client library would tidy the path up
@@ -192,7 +193,7 @@ def test_metrics_are_not_for_everybody(site: Site, path: str) -> None:
     assert b"chat_connections" not in answer
 
 
-def test_events_are_not_held_back(site: Site) -> None:
+def test_events_are_not_buffered(site: Site) -> None:
     """A server-sent event is there while its response goes on."""
     bearer = issue_session("shop", key=KEY, seconds=60, scope="push")
     with site.client("ana") as ana, ana.stream("GET", "/notifications/stream") as stream:
@@ -206,6 +207,21 @@ def test_events_are_not_held_back(site: Site) -> None:
             )
         assert pushed.status_code == 202
         assert "on its way" in next(line for line in lines if "text" in line)
+
+
+@pytest.mark.parametrize("path", ["google/103", "google%2F103", "google%2f103", "auth0%7C5f", "a%2F%2Fb"])
+def test_a_name_with_a_slash_is_passed_on(site: Site, path: str) -> None:
+    """As it is, and percent-encoded: nginx hands the address on as it came."""
+    user = unquote(path)
+    mine, push = (
+        {"Authorization": f"Bearer {issue_session(name, key=KEY, seconds=60, scope=scope)}"}
+        for name, scope in ((user, ""), ("shop", "push"))
+    )
+    with site.client() as client:
+        before = client.get("/notifications", headers=mine).json()["unread"]
+        answer = client.post(f"/users/{path}/notifications", json={"kind": "k", "text": "t"}, headers=push)
+        assert answer.status_code == 202, answer.text
+        assert client.get("/notifications", headers=mine).json()["unread"] == before + 1
 
 
 def test_the_log_has_the_address_and_no_ticket(site: Site) -> None:
@@ -229,7 +245,7 @@ def test_the_log_has_the_address_and_no_ticket(site: Site) -> None:
         assert "203.0.113.7" not in log
 
 
-def test_a_foreign_name_gets_nothing(site: Site) -> None:
+def test_a_foreign_host_name_is_refused(site: Site) -> None:
     """A name that somebody points to this address is no origin of ours; plain HTTP is sent to https."""
     with site.client() as client:
         assert client.get("/", headers={"Host": "evil.example"}).status_code == 421
@@ -237,8 +253,8 @@ def test_a_foreign_name_gets_nothing(site: Site) -> None:
     assert (answer.status_code, answer.headers["location"]) == (308, f"https://{NAME}/?a=b")
 
 
-def test_a_process_that_stops_loses_nobody_anything(site: Site) -> None:
-    """Its clients get 1012, come back at once to the other process, and get what was said meanwhile, once."""
+def test_a_process_that_stops_loses_nothing(site: Site) -> None:
+    """Its clients get 1012, reconnect to the other process at once, and get each message that they missed once."""
     with site.client("ana") as ana, site.client("ben") as ben:
         with apart(site, ana, ben) as (here, there, number):
             port = site.servers[number].port

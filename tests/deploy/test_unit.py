@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from server.command import Command, parse
 from server.errors import StartError
+from server.run.cli import Command, parse
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 UNIT = (DEPLOY / "chat@.service").read_text()
@@ -76,6 +76,6 @@ def test_the_example_names_settings_that_exist() -> None:
 
 
 def test_the_example_without_a_key_is_refused() -> None:
-    """Nobody runs with a key that everybody can read here."""
+    """The example has no key, so that no server runs with a public one."""
     with pytest.raises(StartError, match="key"):
         parse([])

@@ -33,8 +33,13 @@ LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "pytho
 def main(arguments: list[str] | None = None) -> int:
     """Execute the notebooks that the command line names, or all of them; 1 when one has failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("paths", nargs="*", type=Path, help="notebooks; all of notebooks/ when none is given")
-    paths = parser.parse_args(arguments).paths or sorted(NOTEBOOKS.glob("*.ipynb"))
+    parser.add_argument(
+        "paths", nargs="*", type=Path, help="notebooks; all of notebooks/ and notebooks/deeper/ when none is given"
+    )
+    paths = parser.parse_args(arguments).paths or [
+        *sorted(NOTEBOOKS.glob("*.ipynb")),
+        *sorted(NOTEBOOKS.glob("deeper/*.ipynb")),
+    ]
     failed = 0
     for path in paths:
         start = time.perf_counter()

@@ -3,43 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby, zip_longest
-from statistics import median
+from pathlib import Path
 
+from .density import DENSITY, quiz_has_choices
 from .execute import unfenced
-from .lesson import ROOT, Lesson, Section, outputs, tags, text, words
+from .lesson import ROOT, Lesson, Section, outputs, tags, text
 
-__all__ = ["FORM"]
+__all__ = ["DEEP", "FORM", "rules_for"]
+
+Rule = Callable[[Lesson], Iterator[str]]
 
 OBJECTIVES = ("explain", "build", "break", "fix")
 EXERCISE = ("exercise", "check", "solution")
 HEADING = re.compile(r"^##? ", re.MULTILINE)  # of the lesson or of a section
-
-
-def length(lesson: Lesson) -> Iterator[str]:
-    """35 to 60 cells and 1,500 to 2,500 words."""
-    if not 35 <= len(lesson.cells) <= 60:
-        yield f"{len(lesson.cells)} cells"
-    total = sum(words(cell) for cell in lesson.prose)
-    if not 1_500 <= total <= 2_500:
-        yield f"{total} words"
-
-
-def short_code(lesson: Lesson) -> Iterator[str]:
-    """Code cells have at most 6 lines in the median, 15 in nine of ten, and 25 at most."""
-    lines = sorted(len(cell.source.strip().splitlines()) for cell in lesson.code)
-    if median(lines) > 6:
-        yield f"the median of code lines is {median(lines)}"
-    if (p90 := lines[int(0.9 * (len(lines) - 1))]) > 15:
-        yield f"nine of ten code cells have up to {p90} lines"
-    yield from (f"{cell.id} is too long" for cell in lesson.code if len(cell.source.strip().splitlines()) > 25)
-
-
-def short_prose(lesson: Lesson) -> Iterator[str]:
-    """Markdown cells have 25 to 45 words in the median."""
-    if not 25 <= (middle := median(words(cell) for cell in lesson.prose)) <= 45:
-        yield f"the median of words in a Markdown cell is {middle}"
 
 
 def prose_between_code(lesson: Lesson) -> Iterator[str]:
@@ -58,14 +36,15 @@ def opening(lesson: Lesson) -> Iterator[str]:
     if "need" not in first:
         yield "it does not say what you need"
     minutes = re.search(r"(\d+)(?: to \d+)? minutes", first)
-    if minutes is None or not 45 <= int(minutes[1]) <= 60:
-        yield "it does not say that it takes 45 to 60 minutes"
+    if minutes is None or not 60 <= int(minutes[1]) <= 90:
+        yield "it does not say that it takes 60 to 90 minutes"
 
 
-def predictions(lesson: Lesson) -> Iterator[str]:
-    """The reader is asked to predict, at least three times."""
-    if (asked := sum(len(re.findall("predict", cell.source, re.IGNORECASE)) for cell in lesson.prose)) < 3:
-        yield f"{asked} predictions"
+def pause(lesson: Lesson) -> Iterator[str]:
+    """There is a good place to pause, between the third tenth and the seventh."""
+    places = [index for index, cell in enumerate(lesson.cells) if "pause" in cell.source.lower().split("exercise")[0]]
+    if not any(0.3 <= index / len(lesson.cells) <= 0.7 for index in places):
+        yield "no cell in its middle says that this is a good place to pause"
 
 
 def facts(lesson: Lesson) -> Iterator[str]:
@@ -137,19 +116,23 @@ def package(lesson: Lesson) -> Iterator[str]:
 
 def pictures(lesson: Lesson) -> Iterator[str]:
     """At least two pictures of the wire, each with a text twin, none of them drawn by hand."""
-    drawn = [
-        output.data for cell in lesson.code for output in outputs(cell) if "image/svg+xml" in output.get("data", {})
-    ]
+    drawn = [output.data for cell in lesson.code for output in outputs(cell) if _picture(output.get("data", {}))]
     if len(drawn) < 2:
         yield f"{len(drawn)} pictures"
     for data in drawn:
         if len(data.get("text/plain", "").splitlines()) < 3:
             yield f"the text twin of a picture is {data.get('text/plain')!r}"
-        if "<title" not in "".join(data["image/svg+xml"]):
+        if not re.search(r"<title|aria-label=", _picture(data)):
             yield "a picture has no title"
     for cell in lesson.prose:
         if "<svg" in cell.source or "```mermaid" in cell.source or re.search(r"!\[\s*\]", cell.source):
             yield f"{cell.id} has a picture by hand, or one without alt text"
+
+
+def _picture(data: Mapping[str, str]) -> str:
+    """A picture of the wire, whose source is SVG, or a stepper, which is HTML; or nothing."""
+    html = "".join(data.get("text/html", ""))
+    return "".join(data.get("image/svg+xml", "")) or (html if 'class="stepper"' in html else "")
 
 
 def in_your_browser(lesson: Lesson) -> Iterator[str]:
@@ -196,12 +179,9 @@ def slides(lesson: Lesson) -> Iterator[str]:
 
 
 FORM = (
-    length,
-    short_code,
-    short_prose,
     prose_between_code,
     opening,
-    predictions,
+    pause,
     facts,
     exercises,
     reader_is_kept,
@@ -215,3 +195,14 @@ FORM = (
     titles,
     slides,
 )
+"""What every lesson keeps."""
+
+DEEP = (facts, reader_is_kept, closing, titles, slides)
+"""What a notebook keeps that lies deeper."""
+
+
+def rules_for(path: Path) -> tuple[Rule, ...]:
+    """The rules for the form of one notebook."""
+    if path.parent.name == "deeper":
+        return (*DEEP, *(rule for rule in DENSITY if rule is not quiz_has_choices))
+    return (*FORM, *DENSITY)

@@ -10,10 +10,11 @@ from typing import Any
 
 import nbformat
 
-__all__ = ["LESSONS", "ROOT", "Cell", "Lesson", "Section", "outputs", "tags", "text", "words"]
+__all__ = ["DEEPER", "LESSONS", "ROOT", "Cell", "Lesson", "Section", "outputs", "tags", "text", "words"]
 
 ROOT = Path(__file__).resolve().parents[2]
 LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+DEEPER = sorted((ROOT / "notebooks" / "deeper").glob("*.ipynb"))
 
 Cell = Any
 """A `nbformat.NotebookNode`."""
@@ -62,7 +63,9 @@ class Lesson:
                 continue
             before, *parts = re.split(r"^## +(.+)\n?", cell.source, flags=re.MULTILINE)
             sections[-1].prose += f"{before}\n"
-            sections += [Section(title.strip(), prose) for title, prose in zip(parts[::2], parts[1::2], strict=True)]
+            sections += [
+                Section(title.strip(), f"{prose}\n") for title, prose in zip(parts[::2], parts[1::2], strict=True)
+            ]
         return sections
 
     def section(self, *titles: str) -> Section:

@@ -2,7 +2,7 @@
 
 What can be counted is counted in the notebooks: words, lines of code, cells, predictions, questions, exercises. What
 each of them takes is an allowance, stated below and in the teacher's guide. ``--run`` executes the lessons and prints
-the seconds that their cells take, ``--write`` puts the tables into ``notebooks/TEACHING.md``.
+the seconds that their cells take, ``--write`` puts the tables and the model solutions into ``docs/teaching/``.
 """
 
 from __future__ import annotations
@@ -18,23 +18,41 @@ from dataclasses import dataclass
 from nbformat import v4
 
 from . import execute
+from .density import prose_words
 from .lesson import LESSONS, ROOT, Lesson, Section, tags
 
 __all__ = ["GUIDE", "HEAD", "Part", "parts", "table"]
 
-GUIDE = ROOT / "notebooks" / "TEACHING.md"
+GUIDE = ROOT / "docs" / "teaching"
 HEAD = "| part | words | lines | cells | predictions | minutes |\n|---|---|---|---|---|---|\n"
 
-WORDS_A_MINUTE = 150  # of prose that is to be understood, and not only read
-LINES_A_MINUTE = 12  # of code that is new
-A_CELL = 0.25  # to run it and to look at what comes; its own seconds are in this
-A_PREDICTION = 1.0  # to think, to write it down, to say it
 A_QUESTION = 0.5  # of the quiz, on top of reading it
-A_BROWSER = 4.0  # to try the client in the browser by hand
-AN_EXERCISE = 2.0  # to read what is asked, and to run the check
-A_LINE_WRITTEN = 0.5  # of the solution, with the trying that it takes
 
-EXERCISE = re.compile(r"^### (Exercise \d+ · .+?)\n.*?</details>", re.MULTILINE | re.DOTALL)
+
+@dataclass(frozen=True, kw_only=True)
+class Allowance:
+    """What a reader needs, in minutes or for a minute."""
+
+    words: int
+    """Of prose that is to be understood, and not only read, in a minute."""
+    lines: int
+    """Of code that is new, in a minute."""
+    browser: float
+    """Minutes to try a client in the browser by hand."""
+    prediction: float
+    """Minutes to read it, to think, to choose, and to read the explanation."""
+    exercise: float
+    """Minutes to read what is asked, and to run the check."""
+    line_written: float
+    """Minutes for a line of the solution, with the trying that it takes."""
+
+
+JUNIOR = Allowance(words=120, lines=5, browser=1, prediction=2, exercise=5, line_written=0.5)
+
+EXERCISE = re.compile(
+    r"^### (Exercise \d+ · .+?)\n.*?</details>(?:\s*<details>.*?</details>)*", re.MULTILINE | re.DOTALL
+)
+PREDICTION = re.compile(r"^> \*\*Predict\.\*\*.*?</details>", re.MULTILINE | re.DOTALL)
 TASK = {"exercise", "check", "solution"}
 
 
@@ -54,8 +72,8 @@ class Part:
     @property
     def minutes(self) -> int:
         """Whole minutes, one at least, so that a teacher's sums come out."""
-        read = self.words / WORDS_A_MINUTE + self.cells * A_CELL + self.predictions * A_PREDICTION
-        code = 0.0 if self.name.startswith("exercise") else self.lines / LINES_A_MINUTE
+        read = self.words / JUNIOR.words + self.predictions * JUNIOR.prediction
+        code = 0.0 if self.name.startswith("exercise") else self.lines / JUNIOR.lines
         return max(1, round(read + code + self.extra))
 
 
@@ -67,24 +85,26 @@ def parts(lesson: Lesson) -> list[Part]:
 def _parts(section: Section) -> Iterator[Part]:
     prose = EXERCISE.sub("", section.prose)
     code = [cell for cell in section.code if not tags(cell) & TASK]
-    questions = len(re.findall("<summary>", prose))
+    questions = len(re.findall("<summary>", prose)) if section.title.startswith("Quiz") else 0
     opening = not section.title  # its cell only imports, and it explains what "Predict" asks
     yield Part(
         section.title or "opening",
-        words=len(prose.split()),
-        lines=0 if opening else sum(_lines(cell.source) for cell in code),
+        words=prose_words(PREDICTION.sub("", prose)),
+        lines=0 if opening else sum(_lines(cell.source, imports=False) for cell in code),
         cells=len(code),
-        predictions=0 if opening else len(re.findall("predict", prose, re.IGNORECASE)),
-        extra=questions * A_QUESTION + A_BROWSER * any("BrowserClient(" in cell.source for cell in code),
+        predictions=0 if opening else len(re.findall(r"^> \*\*Predict\.\*\*", prose, re.MULTILINE)),
+        extra=questions * A_QUESTION + JUNIOR.browser * any("BrowserClient(" in cell.source for cell in code),
     )
     solutions = [cell for cell in section.code if "solution" in tags(cell)]
     for name, solution in zip(EXERCISE.findall(section.prose), solutions, strict=True):
         lines = _lines(solution.source) - 1  # the last one calls the check
-        yield Part(name.lower(), lines=lines, extra=AN_EXERCISE + lines * A_LINE_WRITTEN)
+        yield Part(name.lower(), lines=lines, extra=JUNIOR.exercise + lines * JUNIOR.line_written)
 
 
-def _lines(source: str) -> int:
-    return len([line for line in source.splitlines() if line.strip()])
+def _lines(source: str, *, imports: bool = True) -> int:
+    """The lines that a reader decodes; a line that imports needs no more than a glance."""
+    lines = [line for line in source.splitlines() if line.strip()]
+    return len([line for line in lines if imports or not line.startswith(("import ", "from "))])
 
 
 def table(lesson: Lesson) -> str:
@@ -100,15 +120,25 @@ def table(lesson: Lesson) -> str:
     return HEAD + "\n".join([*rows, last]) + "\n"
 
 
-def write(guide: str) -> str:
-    """The guide with the tables as they are now; each stands below the heading of its lesson."""
-    for path in LESSONS:
-        lesson = Lesson(path)
-        old = re.compile(rf"(^## {lesson.number} · .*?\n)\| part \|.*?\n(?=\n)", re.MULTILINE | re.DOTALL)
-        if (found := old.search(guide)) is None:
-            raise ValueError(f"{GUIDE.name} has no table below '## {lesson.number} · …'; put one line '| part |' there")
-        guide = guide[: found.end(1)] + table(lesson) + guide[found.end() :]
-    return guide
+def solutions(lesson: Lesson) -> str:
+    """The model solutions as Markdown, without the line that calls the check."""
+    names = [name for section in lesson.sections for name in EXERCISE.findall(section.prose)]
+    cells = [cell for section in lesson.sections for cell in section.code if "solution" in tags(cell)]
+    code = [re.sub(r"\n+check_\w+\(.*\)$", "", cell.source) for cell in cells]
+    code = [
+        re.sub(r"\n\n(?=@|(?:async )?def )", "\n\n\n", one) for one in code
+    ]  # as ruff format has it, in Markdown too
+    return "\n".join(f"**{name}**\n\n```python\n{one}\n```\n" for name, one in zip(names, code, strict=True))
+
+
+def write(lesson: Lesson, guide: str) -> str:
+    """The guide to a lesson with the table and the solutions as they are now."""
+    rows = re.search(r"^\| part \|.*?\n(?=\n)", guide, re.MULTILINE | re.DOTALL)
+    below = re.search(r"(?<=^## Model solutions\n).*?(?=^## )", guide, re.MULTILINE | re.DOTALL)
+    if rows is None or below is None:
+        raise ValueError(f"the guide to {lesson.path.name} needs a line '| part |' and '## Model solutions'")
+    between = guide[rows.end() : below.start()]
+    return f"{guide[: rows.start()]}{table(lesson)}{between}\n{solutions(lesson)}\n{guide[below.end() :]}"
 
 
 def seconds(lesson: Lesson) -> dict[str, float]:
@@ -130,7 +160,7 @@ def main() -> int:
     """Print the tables of all lessons, or what the options ask for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", action="store_true", help="execute the lessons and print the seconds of each section")
-    parser.add_argument("--write", action="store_true", help=f"put the tables into {GUIDE.name}")
+    parser.add_argument("--write", action="store_true", help="put the tables into the guides")
     options = parser.parse_args()
     for path in LESSONS:
         lesson = Lesson(path)
@@ -138,10 +168,11 @@ def main() -> int:
             taken = seconds(lesson)
             slowest = max(taken, key=lambda title: taken[title])
             print(f"{path.stem}: {sum(taken.values()):.1f} s, the longest section {taken[slowest]:.1f} s ({slowest})")
-        elif not options.write:
+        elif options.write:
+            guide = GUIDE / f"{path.stem}.md"
+            guide.write_text(write(lesson, guide.read_text(encoding="utf-8")), encoding="utf-8")
+        else:
             print(f"{path.stem}\n\n{table(lesson)}")
-    if options.write:
-        GUIDE.write_text(write(GUIDE.read_text(encoding="utf-8")), encoding="utf-8")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Why lesson 01 takes nest_asyncio2: what becomes of cells that arrive while a nested loop runs."""
+"""Why deeper/server-in-a-thread takes nest_asyncio2: what becomes of cells that arrive while a nested loop runs."""
 
 from __future__ import annotations
 

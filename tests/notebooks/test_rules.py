@@ -11,17 +11,18 @@ import pytest
 from nbformat import v4
 
 from .cells import CELLS
-from .form import FORM
-from .lesson import LESSONS, Lesson
+from .density import DENSITY
+from .form import DEEP, FORM, rules_for
+from .lesson import DEEPER, LESSONS, Lesson
 from .outputs import OUTPUTS
 
 Rule = Callable[[Lesson], Iterator[str]]
 
-RULES: tuple[Rule, ...] = (*FORM, *CELLS, *OUTPUTS)
+RULES: tuple[Rule, ...] = tuple(dict.fromkeys((*FORM, *DENSITY, *DEEP, *CELLS, *OUTPUTS)))
+KEPT = [(path, rule) for path in (*LESSONS, *DEEPER) for rule in (*rules_for(path), *CELLS, *OUTPUTS)]
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(("path", "rule"), KEPT, ids=[f"{path.stem}-{rule.__name__}" for path, rule in KEPT])
 def test_lesson_keeps_the_rule(path: Path, rule: Rule) -> None:
     """The lesson is made as every lesson of the course is made."""
     problems = list(rule(Lesson(path)))
@@ -38,6 +39,7 @@ def _stream(text: str, name: str = "stdout") -> Any:
 
 BAD = [
     v4.new_markdown_cell("# A lesson"),
+    _shown("import a\nimport b\nimport c\nimport d\nprint(a, b, c, d)"),
     _shown("from os import *\nprint('loud')"),
     _shown("time.sleep(1)\nclient.recv()\n" + "pass\n" * 30),
     _shown("try:\n    1 / 0\nexcept Exception:\n    pass", _stream("oops", "stderr")),
@@ -45,7 +47,13 @@ BAD = [
     _shown("answer = 1", tags=("exercise",)),
     v4.new_markdown_cell("## Twice\n\nin /home/me/course"),
     _shown("answer = 2", _stream("ws://127.0.0.1:43117/ws"), tags=("solution", "nbval-ignore-output")),
+    _shown("from lab.observe.census import census\nfrom lab.checks.harness.trial import Trial"),
     _shown("plot()", tags=("nbval-ignore-output", "nbval-skip")),
+    v4.new_markdown_cell("> **Predict.** What comes?"),
+    _shown(
+        "import json\nfrom lab import Tap, census, expect, sequence\nshown = (lambda: [1 for _ in 'a' for _ in 'b'])()"
+    ),
+    _shown("numbers = [" + ", ".join(map(str, range(200))) + "]"),
 ]
 
 
@@ -73,6 +81,11 @@ def test_rule_is_broken_by_a_bad_notebook(rule: Rule, tmp_path: Path) -> None:
         ("ready.wait(timeout=5)", False),
         ("await task.wait()", False),
         ("', '.join(names)", False),
+        ("from lab import Tap", False),
+        ("from lab.checks.echo import check_shout", False),
+        ("from lab.tap.tap import Tap", True),
+        ("import lab.tap.tap as tap", True),
+        ("from lab.checks.harness.trial import Trial", True),
         ("%matplotlib inline", False),
     ],
 )

@@ -8,15 +8,16 @@ from collections import Counter
 import pytest
 
 from .execute import unfenced
-from .lesson import LESSONS, Lesson, text
+from .lesson import LESSONS, ROOT, Lesson, text
 from .minutes import GUIDE, Part, parts, table, write
 
-GLOSSARY = GUIDE.with_name("GLOSSARY.md")
+GLOSSARY = ROOT / "notebooks" / "GLOSSARY.md"
+PLANS_IN = GUIDE / "README.md"
+CHECKS = ROOT / "tests" / "lab" / "checks"
 # bold in a lesson, and no term
-EMPHASIS = {"predict", "next", "explain", "build", "break", "fix", "notes", "no", "yes", "key", "keys"}
+EMPHASIS = {"predict", "predict.", "next", "explain", "build", "break", "fix", "notes", "no", "yes", "key", "keys"}
 PLANS = {
     "90 minutes, for people": 90,
-    "90 minutes, lesson 04": 90,
     "Half a day": 240,
     "The first": 420,
     "The second": 420,
@@ -24,6 +25,10 @@ PLANS = {
 
 lessons = {lesson.number: lesson for lesson in map(Lesson, LESSONS)}
 per_lesson = pytest.mark.parametrize("number", list(lessons))
+
+
+def _guide(number: str) -> str:
+    return (GUIDE / f"{lessons[number].path.stem}.md").read_text(encoding="utf-8")
 
 
 def _below(heading: str, level: int, source: str) -> str:
@@ -50,19 +55,44 @@ def _one_line(source: str) -> str:
     return " ".join(source.split())
 
 
-def test_tables_are_counted_in_the_lessons() -> None:
-    """Whoever changes a lesson writes the tables anew: ``python -m tests.notebooks.minutes --write``."""
-    guide = GUIDE.read_text(encoding="utf-8")
-    assert write(guide) == guide
-    assert all(table(lesson) in guide for lesson in lessons.values())
+@per_lesson
+def test_tables_and_solutions_are_those_of_the_lesson(number: str) -> None:
+    """Whoever changes a lesson writes them anew: ``python -m tests.notebooks.minutes --write``."""
+    assert write(lessons[number], _guide(number)) == _guide(number)
+    assert table(lessons[number]) in _guide(number)
 
 
 @per_lesson
-def test_minutes_without_the_exercises_are_those_of_the_lesson(number: str) -> None:
-    """What a lesson says at its top is what reading, predicting and running it takes, give or take an eighth."""
+def test_each_objective_has_its_exercise_and_its_question(number: str) -> None:
+    """The objectives are those at the top of the lesson, and what they name is there."""
+    goals = re.findall(r"^- \*\*(\w+)\*\* (.+(?:\n  .+)*)", lessons[number].cells[0].source, re.MULTILINE)
+    rows = _rows(_guide(number), "objective")
+    assert [row[0] for row in rows] == [_one_line(" ".join(goal)) for goal in goals]
+    exercises = {part.name.split()[1] for part in parts(lessons[number]) if part.name.startswith("exercise")}
+    named = {one for row in rows for one in row[1].split(", ")} - {"none"}
+    assert named == exercises
+    assert {one for row in rows for one in row[2].split(", ")} - {"none"} == {"1", "2", "3", "4", "5"}
+    assert all(row[3] for row in rows)
+
+
+@per_lesson
+def test_wrong_answers_are_those_that_the_checks_know(number: str) -> None:
+    """What a check says, in the guide, is what a test has seen it say; each exercise has its rows."""
+    name = lessons[number].path.stem.partition("-")[2]
+    seen = "\n".join(path.read_text(encoding="utf-8") for path in CHECKS.glob(f"test_{name}*.py"))
+    rows = _rows(_guide(number), "exercise")
+    assert [row[2] for row in rows if row[2] not in seen] == []
+    exercises = {part.name.split()[1] for part in parts(lessons[number]) if part.name.startswith("exercise")}
+    assert all(count >= 2 for count in Counter(row[0] for row in rows).values())
+    assert {row[0] for row in rows} == exercises
+
+
+@per_lesson
+def test_minutes_are_those_of_the_lesson(number: str) -> None:
+    """What a lesson says at its top is what it takes, give or take an eighth, exercises included."""
     said = re.search(r"(\d+) minutes", lessons[number].cells[0].source)
     assert said
-    counted = sum(one.minutes for one in parts(lessons[number]) if not one.name.startswith("exercise"))
+    counted = sum(one.minutes for one in parts(lessons[number]))
     assert abs(counted - int(said[1])) <= int(said[1]) / 8
 
 
@@ -70,7 +100,7 @@ def test_minutes_without_the_exercises_are_those_of_the_lesson(number: str) -> N
 def test_each_prediction_has_its_row(number: str) -> None:
     """The teacher has a question, and an answer to the wrong prediction, for every cell that surprises."""
     predictions = {one.name.split()[0]: one.predictions for one in parts(lessons[number]) if one.predictions}
-    rows = _rows(_below(f"{number} ·", 2, GUIDE.read_text(encoding="utf-8")), "section")
+    rows = _rows(_guide(number), "section")
     assert Counter(row[0] for row in rows) == predictions
     assert all(len(row) == 5 and all(row) for row in rows)
 
@@ -78,7 +108,7 @@ def test_each_prediction_has_its_row(number: str) -> None:
 @per_lesson
 def test_what_a_cell_shows_is_quoted_from_it(number: str) -> None:
     """The guide promises nothing that the lesson does not show."""
-    for section, _, shows, *_ in _rows(_below(f"{number} ·", 2, GUIDE.read_text(encoding="utf-8")), "section"):
+    for section, _, shows, *_ in _rows(_guide(number), "section"):
         quoted = re.findall(r"`(.+?)`", shows)
         assert quoted, f"section {section}: {shows!r} quotes nothing"
         assert [one for one in quoted if _one_line(one) not in _seen(lessons[number], section)] == []
@@ -86,12 +116,25 @@ def test_what_a_cell_shows_is_quoted_from_it(number: str) -> None:
 
 @pytest.mark.parametrize(("heading", "minutes"), PLANS.items(), ids=PLANS)
 def test_plan_has_time_for_its_parts(heading: str, minutes: int) -> None:
-    """The minutes of a plan add up, and a part has a third more than one person needs, give or take a minute."""
-    guide = GUIDE.read_text(encoding="utf-8")
+    """The minutes of a plan add up, with time to arrive, ten minutes of slack, and enough for each part."""
+    guide = PLANS_IN.read_text(encoding="utf-8")
     (level,) = (len(marks) for marks in re.findall(rf"^(#+) {heading}", guide, re.MULTILINE))
-    rows = _rows(_below(heading, level, guide), "minutes")
+    _check_plan(_rows(_below(heading, level, guide), "minutes"), minutes)
+
+
+@per_lesson
+def test_a_lesson_fits_a_class_of_90_minutes(number: str) -> None:
+    """The guide to a lesson has a plan for it, as good as the plans for days."""
+    _check_plan(_rows(_below("90 minutes with a class", 2, _guide(number)), "minutes"), 90)
+
+
+def _check_plan(rows: list[list[str]], minutes: int) -> None:
+    """Assert that a part has a third more than one person needs, give or take a minute."""
     assert sum(int(row[0]) for row in rows) == minutes
-    for given, planned, what in rows:
+    assert int(rows[0][0]) >= 5
+    assert rows[0][-1].startswith("Arriving")
+    assert sum(int(row[0]) for row in rows if row[-1].startswith("Slack")) >= 10
+    for given, planned, what in ((row[0], row[1], row[-1]) for row in rows):
         if planned:
             needed = sum(part.minutes for part in _planned(planned)) * 4 / 3
             assert int(given) >= needed - 1, f"{what} needs {needed:.0f} minutes"
@@ -101,15 +144,21 @@ def _planned(planned: str) -> list[Part]:
     """The parts that a row of a plan names: ``04: opening, 1 to 3, ex 1``."""
     number, _, names = planned.partition(": ")
     here = {re.sub(r"exercise", "ex", one.name.lower()).split(" · ")[0]: one for one in parts(lessons[number])}
-    if names == "all":
-        return list(here.values())
-    wanted = []
+    return list(here.values()) if names == "all" else [here[one] for one in planned_names(planned)]
+
+
+def planned_names(planned: str) -> list[str]:
+    """Return the names of the parts in a row of a plan: ``opening``, ``1``, ``2``, ``3``, ``ex 1``."""
+    wanted: list[str] = []
+    names = planned.partition(": ")[2]
+    if not names:
+        return wanted
     for name in names.split(", "):
         kind, first, last = re.fullmatch(r"(ex )?(\w+)(?: to (\d+))?", name).groups("")  # type: ignore[union-attr]
         last = last or first
         numbers = map(str, range(int(first), int(last) + 1)) if first.isdecimal() else [first]
         wanted += [f"{kind}{one}" for one in numbers]
-    return [here[one] for one in wanted]
+    return wanted
 
 
 def _terms() -> dict[str, list[str]]:
@@ -141,7 +190,7 @@ def test_terms_of_a_lesson_are_in_the_glossary(number: str) -> None:
     """What a lesson introduces in bold type can be looked up."""
     terms = [term.lower() for term in _terms()]
     bold = {
-        _one_line(one).lower().strip(":")
+        _one_line(one).lower().strip(":.")
         for cell in lessons[number].prose
         for one in re.findall(r"\*\*(.+?)\*\*", unfenced(cell.source), re.DOTALL)
         if not one.startswith("After this lesson")

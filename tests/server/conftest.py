@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lab.engine import Engine
+from lab.servers.valkey import Engine
 
-from server.cell import discard
+from server.run.registry import discard
 
 
 @pytest.fixture(scope="session")
 def shared_engine() -> Iterator[Engine]:
     """One engine for all tests that do not harm it."""
-    if (reason := Engine.available()) is not None:
+    if (reason := Engine.missing()) is not None:
         pytest.skip(reason)
     with Engine() as engine:
         discard(engine)  # what stop_all() ends after each test is not meant to be this one

@@ -11,12 +11,22 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from server.client import Backoff, Client, Missed, Wires
+from server.access.tokens import issue_session
+from server.client import Backoff, Client, ConnectOptions, LostMessages
 from server.messages import Notification
-from server.tickets import issue_session
 from tests.server.people import KEY
 
-__all__ = ["ENVIRONMENT", "Device", "Pushers", "Tally", "counted", "devices_of", "until"]
+__all__ = [
+    "ENVIRONMENT",
+    "DeliveryError",
+    "Device",
+    "Pushers",
+    "Tally",
+    "check_deliveries",
+    "counted",
+    "devices_of",
+    "until",
+]
 
 ENVIRONMENT = {
     "CHAT_KEY": KEY,
@@ -30,6 +40,17 @@ TOGETHER = 4  # programs that push to one user at the same time
 PAUSE = 0.02  # seconds until a push that was not accepted is tried again
 ARRIVAL = 30.0  # seconds in which the last of what was accepted must have arrived everywhere
 SESSION = 3600  # seconds
+
+
+class DeliveryError(AssertionError):
+    """A device has not received exactly what was accepted for its user."""
+
+    def __init__(self, message: str, *, lost: int, doubled: int) -> None:
+        super().__init__(message)
+        self.lost = lost
+        """How many were accepted and did not arrive, on all devices together."""
+        self.doubled = doubled
+        """How many arrived twice."""
 
 
 @dataclass(frozen=True)
@@ -62,26 +83,26 @@ class Device:
     pace: float = 0.0
     """Seconds that it takes for each notification; a slow one holds few, and lets the server wait."""
     heard: list[Notification] = field(default_factory=list)
-    missed: list[Missed] = field(default_factory=list)
+    missed: list[LostMessages] = field(default_factory=list)
     client: Client | None = None
 
     @asynccontextmanager
     async def watching(self, seed: int) -> AsyncIterator[None]:
         """Watch the inbox for the length of the block, which begins when the server has answered."""
-        wires = Wires(proxy=None, backoff=Backoff(base=0.05, longest=0.4, draw=random.Random(seed).random))
+        options = ConnectOptions(proxy=None, backoff=Backoff(base=0.05, maximum=0.4, draw=random.Random(seed).random))
         token = issue_session(self.user, key=KEY, seconds=SESSION)
         buffer = 4 if self.pace else 64
-        async with Client(self.url, token=token, device=self.name, buffer=buffer, wires=wires) as client:
+        async with Client(self.url, token=token, device=self.name, buffer=buffer, options=options) as client:
             self.client = client
             async with asyncio.TaskGroup() as children:
                 reading = children.create_task(self._read(client), name=f"device-{self.name}")
-                await until(lambda: client.standing is not None)
+                await until(lambda: client.read_state is not None)
                 yield
                 reading.cancel()
 
     async def _read(self, client: Client) -> None:
         async for item in client.inbox():
-            if isinstance(item, Missed):
+            if isinstance(item, LostMessages):
                 self.missed.append(item)
                 continue
             self.heard.append(item)
@@ -161,14 +182,13 @@ async def counted(
             await until(lambda: all(_arrived(device, pushers.accepted[device.user]) for device in devices), ARRIVAL)
         seconds = time.monotonic() - began
         clients = [device.client for device in devices if device.client is not None]
-    for device in devices:
-        _prove(device, pushers.accepted[device.user])
+    check_deliveries(devices, pushers.accepted)
     return Tally(
         accepted=pushers.count,
         attempts=pushers.attempts,
         received=sum(len(device.heard) for device in devices),
         connections=sum(client.statistics().connections for client in clients),
-        codes=frozenset(client.loss.code for client in clients if client.loss is not None),
+        codes=frozenset(client.last_disconnect.code for client in clients if client.last_disconnect is not None),
         duplicates=sum(client.statistics().duplicates for client in clients),
         seconds=seconds,
     )
@@ -184,15 +204,30 @@ def _arrived(device: Device, accepted: Mapping[int, str]) -> bool:
     return len(device.heard) >= len(accepted)
 
 
-def _prove(device: Device, accepted: Mapping[int, str]) -> None:
-    """Every accepted notification, in the order of the log, none twice, and nothing else."""
-    who = f"{device.user}'s {device.name}"
-    assert not device.missed, f"{who} was told that something is lost: {device.missed}"
-    assert len({item.position.epoch for item in device.heard}) <= 1, f"{who} saw several epochs"
-    heard = [(item.position.offset, item.text) for item in device.heard]
-    lost = sorted(accepted.items() - set(heard))
-    assert not lost, f"{who} never got {len(lost)} of {len(accepted)}, such as {lost[0]}"
-    assert heard == sorted(accepted.items()), f"{who} got {len(heard)} of {len(accepted)}, twice or out of order"
+def check_deliveries(devices: Sequence[Device], accepted: Mapping[str, Mapping[int, str]]) -> None:
+    """Check that every device got all that was accepted for its user, in the order of the log, once, and nothing else.
+
+    Raises:
+        DeliveryError: one did not; the message says what each got.
+    """
+    lost = doubled = 0
+    told = []
+    for device in devices:
+        expected = sorted(accepted[device.user].items())
+        heard = [(item.position.offset, item.text) for item in device.heard]
+        missing, twice = sorted(set(expected) - set(heard)), len(heard) - len(set(heard))
+        lost, doubled = lost + len(missing), doubled + twice
+        who = f"{device.user}'s {device.name}"
+        if device.missed:
+            told.append(f"{who} was told that something is lost: {device.missed}")
+        if len({item.position.epoch for item in device.heard}) > 1:
+            told.append(f"{who} saw several epochs")
+        if missing:
+            told.append(f"{who} never got {len(missing)} of {len(expected)}, such as {missing[0]}")
+        elif heard != expected:
+            told.append(f"{who} got {len(heard)} of {len(expected)}, {twice} of them twice, or out of order")
+    if told:
+        raise DeliveryError("; ".join(told), lost=lost, doubled=doubled)
 
 
 async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 
-from lab.engine import Engine
-from lab.tap import Tap
+from lab.servers.valkey import Engine
+from lab.tap.tap import Tap
 
 from server import ServerProcess, serve_process
 from server.settings import Settings

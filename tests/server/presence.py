@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from server.broadcasting import Prepared
+from server.broadcasting import Batch, Prepared
 
 __all__ = ["Clock", "ClockTimer", "Viewer"]
 
@@ -61,9 +61,17 @@ class Viewer:
         self.present: set[str] | None = None
         self.count = 0
 
-    def deliver(self, message: str | Prepared) -> None:
+    async def drained(self) -> None:
+        """Nothing ever waits."""
+
+    def send_many_nowait(self, batch: Batch) -> None:
+        """Read presence messages."""
+        for message in batch.messages:
+            self.send_nowait(message)
+
+    def send_nowait(self, message: Prepared) -> None:
         """Read one presence message; a joined that is known or a left that is not is a defect."""
-        news = json.loads(message.text if isinstance(message, Prepared) else message)
+        news = json.loads(message.text)
         self.heard.append(news)
         self.count = news["count"]
         joined, left = news.get("joined", []), news.get("left", [])

@@ -7,7 +7,7 @@ from typing import Any, cast
 import httpx
 
 from server import BackgroundServer, ServerProcess
-from server.tickets import issue_session
+from server.access.tokens import issue_session
 from tests.server.people import KEY, Person
 
 __all__ = ["Device", "bearer", "push", "pusher", "written"]
@@ -43,12 +43,12 @@ class Device(Person):
         self, server: BackgroundServer | ServerProcess, user: str, *, device: str = "", seconds: int = 60
     ) -> None:
         super().__init__(cast(BackgroundServer, server), user, room=None, device=device, seconds=seconds)
-        assert self.hear("welcome")["user"] == user
+        assert self.receive("welcome")["user"] == user
 
     def watch(self, **wish: Any) -> dict[str, Any]:
         """Watch the inbox; what the server says of it."""
         self.send(type="watch", id="w", **wish)
-        inbox = self.hear("inbox")
+        inbox = self.receive("inbox")
         assert inbox["id"] == "w"
         return inbox
 

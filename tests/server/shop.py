@@ -17,8 +17,8 @@ from websockets.sync.client import ClientConnection, connect
 from server import BackgroundServer, serve
 from server.broadcasting import Outbox, Prepared, fan_out, open_outbox
 from server.echo import Conversation, Ended, converse
-from server.frames import FanoutProtocol
 from server.messages import Message
+from server.wire.protocol import EXTENSION, FanoutProtocol
 from tests.server.people import DEADLINE
 
 __all__ = ["FAST", "PORTABLE", "Order", "Shop", "order", "until"]
@@ -46,6 +46,8 @@ class Shop:
     then: Callable[[Outbox], object] = len
     """What is done with the outbox after each order, in the same turn of the loop."""
     outboxes: queue.Queue[Outbox] = field(default_factory=queue.Queue)
+    protocols: queue.Queue[FanoutProtocol] = field(default_factory=queue.Queue)
+    """Of each connection, if the server has ours."""
     ended: queue.Queue[Ended] = field(default_factory=queue.Queue)
     members: dict[Outbox, None] = field(default_factory=dict)
     loop: asyncio.AbstractEventLoop | None = None
@@ -64,6 +66,8 @@ class Shop:
         outbox = open_outbox(websocket, **self.outbox)
         self.members[outbox] = None
         self.outboxes.put(outbox)
+        if extension := websocket.scope["extensions"].get(EXTENSION):
+            self.protocols.put(extension["connection"])
         try:
             self.ended.put(await converse(websocket, self._take(outbox), model=Order, writer=outbox.writer))
         finally:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import socket
 import ssl
+import subprocess
+import sys
 import tracemalloc
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,27 +16,28 @@ from typing import Any
 import pytest
 import trustme
 from fastapi import FastAPI, WebSocket, WebSocketException
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
-from server import BackgroundServer, broadcasting, serve
+from server import BackgroundServer, serve
 from server.broadcasting import (
+    Batch,
     FrameOutbox,
     Outbox,
     Overflow,
     PortableOutbox,
     Prepared,
     fan_out,
-    open_outbox,
     statistics,
 )
 from server.echo import Ended
-from server.frames import FanoutProtocol, Flusher, Source
 from server.messages import CloseCode
-from server.outbox import AHEAD
+from server.wire.flusher import Flushable, Flusher, FrameSource
+from server.wire.outboxes.message_queue import BURST
+from server.wire.protocol import FanoutProtocol
 from tests.server.people import DEADLINE, Person, Silent, chat
 from tests.server.shop import FAST, PORTABLE, Order, Shop, numbers, order, until
 
@@ -47,7 +49,7 @@ NOTHING = Order(count=0).encode()
 class Never(Flusher):
     """Nothing is ever flushed."""
 
-    def add(self, source: Source) -> None:
+    def add(self, source: Flushable) -> None:
         """Forget it."""
 
 
@@ -55,15 +57,15 @@ class FakeLink(FanoutProtocol):
     """A connection that takes nothing and remembers how it was ended."""
 
     def __init__(self) -> None:
-        self.goodbye: tuple[int, str] | None = None
+        self.close_frame: tuple[int, str] | None = None
 
-    def attach(self, source: Source, *, seconds: float = 10.0) -> Flusher:
+    def attach(self, source: FrameSource, *, seconds: float = 10.0) -> Flusher:
         """Nothing is sent by itself."""
         return Never()
 
-    def finish(self, code: int, reason: str) -> None:
+    def close_now(self, code: int, reason: str) -> None:
         """Remember."""
-        self.goodbye = (code, reason)
+        self.close_frame = (code, reason)
 
 
 @pytest.fixture(params=["portable", "fast", "fast on uvloop"])
@@ -101,12 +103,12 @@ def made(kind: type[Outbox], **bounds: Any) -> tuple[Outbox, FakeLink]:
     return (FrameOutbox(link, **bounds) if kind is FrameOutbox else kind(**bounds)), link
 
 
-def goodbye(outbox: Outbox, link: FakeLink) -> tuple[int, str] | None:
+def close_of(outbox: Outbox, link: FakeLink) -> tuple[int, str] | None:
     """With what an outbox ends its connection."""
     if outbox.writer is None:
-        return link.goodbye
+        return link.close_frame
     with pytest.raises(WebSocketException) as ended:
-        asyncio.run(outbox.writer(NOBODY))  # type: ignore[arg-type]  # it is a coroutine
+        outbox.writer(NOBODY).send(None)  # type: ignore[attr-defined]  # it is a coroutine, and raises at once
     return ended.value.code, ended.value.reason
 
 
@@ -114,7 +116,7 @@ def goodbye(outbox: Outbox, link: FakeLink) -> tuple[int, str] | None:
 
 
 @pytest.mark.parametrize("compression", [None, "deflate"])
-def test_messages_arrive_in_the_order_of_putting(way: dict[str, Any], compression: str | None) -> None:
+def test_messages_arrive_in_order(way: dict[str, Any], compression: str | None) -> None:
     """What is put is sent, once and in order, also to a client that offers compression; nothing waits afterwards."""
     shop = Shop()
     with shop.open(**way) as server, shop.visit(server, compression=compression) as client:
@@ -124,17 +126,17 @@ def test_messages_arrive_in_the_order_of_putting(way: dict[str, Any], compressio
         assert (seen.messages, seen.size, seen.sent, seen.dropped, seen.blocked) == (0, 0, 1_000, 0, False)
 
 
-def test_messages_arrive_over_tls(way: dict[str, Any], tls: tuple[dict[str, Any], ssl.SSLContext]) -> None:
+@pytest.mark.anyio
+async def test_messages_arrive_over_tls(way: dict[str, Any], tls: tuple[dict[str, Any], ssl.SSLContext]) -> None:
     """Two megabytes, more than the transport takes at once, arrive whole and in order."""
     shop = Shop({"size": 1 << 22})
-
-    async def client(url: str) -> list[int]:
-        async with connect_async(url, ssl=tls[1], proxy=None, max_queue=2) as websocket:
-            await websocket.send(Order(count=200, size=10_000).encode())
-            return [int(await websocket.recv()) for _ in range(200)]
-
     with shop.open(**way, **tls[0]) as server:
-        assert asyncio.run(asyncio.wait_for(client(server.url("/ws")), DEADLINE)) == list(range(200))
+        async with (
+            asyncio.timeout(DEADLINE),
+            connect_async(server.url("/ws"), ssl=tls[1], proxy=None, max_queue=2) as websocket,
+        ):
+            await websocket.send(Order(count=200, size=10_000).encode())
+            assert [int(await websocket.recv()) for _ in range(200)] == list(range(200))
 
 
 def test_a_burst_is_not_held_against_a_peer_that_keeps_up(way: dict[str, Any]) -> None:
@@ -142,19 +144,19 @@ def test_a_burst_is_not_held_against_a_peer_that_keeps_up(way: dict[str, Any]) -
     shop = Shop({"messages": 10, "size": 1_000})
     with shop.open(**way) as server, shop.visit(server) as client:
         for turn in range(20):
-            order(client, 10 * AHEAD, size=6)
-            assert numbers(client, 10 * AHEAD) == list(range(turn * 10 * AHEAD, (turn + 1) * 10 * AHEAD))
+            order(client, 10 * BURST, size=6)
+            assert numbers(client, 10 * BURST) == list(range(turn * 10 * BURST, (turn + 1) * 10 * BURST))
 
 
-def test_many_who_talk_at_once_do_not_close_each_other() -> None:
-    """Ten people who all say fifty things at once, and all read, hear all five hundred."""
+def test_many_senders_at_once_do_not_close_each_other() -> None:
+    """Ten people who all say fifty things at once, and all read, get all five hundred."""
     with chat(message_burst=100) as room:
         people = [Person(room.server, f"p{number}") for number in range(10)]
         for number in range(50):
             for person in people:
                 person.say("hello", id=number)
         for person in people:
-            assert [person.hear("message")["id"] for _ in range(500)].count(49) == 10
+            assert [person.receive("message")["id"] for _ in range(500)].count(49) == 10
             person.socket.close()
 
 
@@ -207,11 +209,10 @@ def test_tls_does_not_buffer_more_than_plain_text(tls: tuple[dict[str, Any], ssl
             b"GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         )
-        outbox = shop.outboxes.get(timeout=DEADLINE)
-        assert isinstance(outbox, FrameOutbox)
+        outbox, protocol = shop.outboxes.get(timeout=DEADLINE), shop.protocols.get(timeout=DEADLINE)
         while outbox.statistics().dropped < 100:
             client.sendall(many)
-        assert outbox._link.transport.get_write_buffer_size() < 200_000
+        assert protocol.transport.get_write_buffer_size() < 200_000
 
 
 @pytest.mark.parametrize("overflow", [Overflow.DROP_OLDEST, Overflow.KEEP_LATEST])
@@ -296,9 +297,9 @@ def test_the_first_end_counts(kind: type[Outbox]) -> None:
     outbox, link = made(kind)
     outbox.end(CloseCode.AUTH_REQUIRED, "expired")
     outbox.end(*REPLACED)
-    outbox.put("ignored")
+    outbox.send_nowait("ignored")
     assert len(outbox) == 0
-    assert goodbye(outbox, link) == (CloseCode.AUTH_REQUIRED, "expired")
+    assert close_of(outbox, link) == (CloseCode.AUTH_REQUIRED, "expired")
 
 
 def test_a_reason_that_is_too_long_is_cut(way: dict[str, Any]) -> None:
@@ -312,18 +313,16 @@ def test_a_reason_that_is_too_long_is_cut(way: dict[str, Any]) -> None:
         assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4004, "ä" * 61)
 
 
-def test_who_cancels_the_writer_gets_the_cancellation() -> None:
-    """An `end` at the same moment does not turn somebody else's cancellation into a goodbye."""
-
-    async def both(outbox: PortableOutbox) -> BaseException | None:
-        writer = asyncio.ensure_future(outbox.writer(NOBODY))
-        await asyncio.sleep(0)  # it waits for something to send
-        writer.cancel()
-        outbox.end(*REPLACED)
-        (result,) = await asyncio.gather(writer, return_exceptions=True)
-        return result
-
-    assert isinstance(asyncio.run(both(PortableOutbox())), asyncio.CancelledError)
+@pytest.mark.anyio
+async def test_a_cancelled_writer_is_cancelled() -> None:
+    """An `end` at the same moment does not turn somebody else's cancellation into a close frame."""
+    outbox = PortableOutbox()
+    writer = asyncio.ensure_future(outbox.writer(NOBODY))
+    await asyncio.sleep(0)  # it waits for something to send
+    writer.cancel()
+    outbox.end(*REPLACED)
+    (result,) = await asyncio.gather(writer, return_exceptions=True)
+    assert isinstance(result, asyncio.CancelledError)
 
 
 def test_an_end_from_another_handler_does_not_touch_that_handler() -> None:
@@ -343,23 +342,23 @@ def test_an_end_from_another_handler_does_not_touch_that_handler() -> None:
 @pytest.mark.parametrize(
     ("texts", "reason"),
     [
-        (["x"] * (3 * AHEAD + 1), f"{3 * AHEAD + 1} messages of {3 * AHEAD + 1} bytes wait; read faster"),
-        (["x" * 100 * AHEAD, "y"], f"2 messages of {100 * AHEAD + 1} bytes wait; read faster"),
-        (["ä" * 50 * AHEAD, "y"], f"2 messages of {100 * AHEAD + 1} bytes wait; read faster"),
+        (["x"] * (3 * BURST + 1), f"{3 * BURST + 1} messages of {3 * BURST + 1} bytes wait; read faster"),
+        (["x" * 100 * BURST, "y"], f"2 messages of {100 * BURST + 1} bytes wait; read faster"),
+        (["ä" * 50 * BURST, "y"], f"2 messages of {100 * BURST + 1} bytes wait; read faster"),
     ],
     ids=["messages", "bytes", "bytes of UTF-8"],
 )
 def test_even_before_its_first_turn_an_outbox_is_bounded(kind: type[Outbox], texts: list[str], reason: str) -> None:
-    """A loop that puts for ever without giving way is ended by 16 times the bounds."""
+    """A loop that sends forever and never waits is ended at 16 times the bounds."""
     outbox, link = made(kind, messages=3, size=100)
     for text in texts[:-1]:
-        outbox.put(text)
+        outbox.send_nowait(text)
     assert len(outbox) == len(texts) - 1
-    outbox.put(texts[-1])
+    outbox.send_nowait(texts[-1])
     assert len(outbox) == 0
-    outbox.put("ignored")
+    outbox.send_nowait("ignored")
     assert len(outbox) == 0
-    assert goodbye(outbox, link) == (CloseCode.TOO_SLOW, reason)
+    assert close_of(outbox, link) == (CloseCode.TOO_SLOW, reason)
 
 
 messages = st.builds(Prepared, st.text(max_size=8), st.sampled_from([None, None, "a", "b", "c"]))
@@ -368,16 +367,17 @@ messages = st.builds(Prepared, st.text(max_size=8), st.sampled_from([None, None,
 @pytest.mark.parametrize("overflow", [Overflow.DROP_OLDEST, Overflow.KEEP_LATEST])
 @settings(deadline=None)
 @given(steps=st.lists(st.one_of(messages, st.integers(1, 40), st.booleans()), max_size=60))
-def test_the_line_is_bounded_and_in_order(overflow: Overflow, steps: list[Prepared | int | bool]) -> None:
+@example(steps=[Prepared(""), True, Prepared("x" * 21), True, Prepared("x" * 21)])  # all is dropped
+def test_the_queue_is_bounded_and_in_order(overflow: Overflow, steps: list[Prepared | int | bool]) -> None:
     """Against a plain model: what is taken, what is dropped and what is replaced, while the peer keeps up or not."""
     outbox = FrameOutbox(FakeLink(), messages=3, size=20, overflow=overflow)
     line: list[Prepared] = []
     put = taken = 0
-    times = AHEAD
+    times = BURST
     for step in steps:
         if isinstance(step, bool):
-            outbox.block(blocked=step)
-            times = 1 if step and line else AHEAD
+            outbox.set_blocked(blocked=step)
+            times = 1 if step and line else BURST
         elif isinstance(step, int):
             expected = b""
             total = 0
@@ -387,7 +387,7 @@ def test_the_line_is_bounded_and_in_order(overflow: Overflow, steps: list[Prepar
             assert outbox.take_frames(step) == expected
         else:
             put += 1
-            outbox.put(step)
+            outbox.send_nowait(step)
             same = [index for index, one in enumerate(line) if step.key is not None and one.key == step.key]
             if overflow is Overflow.KEEP_LATEST and same:
                 line[same[0]] = step
@@ -398,7 +398,7 @@ def test_the_line_is_bounded_and_in_order(overflow: Overflow, steps: list[Prepar
         seen = outbox.statistics()
         assert (seen.messages, seen.size, seen.sent) == (len(line), sum(message.size for message in line), taken)
         assert seen.dropped == put - taken - len(line)
-    outbox.lost()
+    outbox.connection_lost()
     assert outbox.statistics().dropped == put - taken
 
 
@@ -424,10 +424,13 @@ def test_fanning_out_takes_outboxes_and_members(kind: type[Outbox]) -> None:
 
     class Member:
         def __init__(self) -> None:
-            self.got: list[str | Prepared] = []
+            self.got: list[Prepared] = []
 
-        def deliver(self, message: str | Prepared) -> None:
+        def send_nowait(self, message: Prepared) -> None:
             self.got.append(message)
+
+        def send_many_nowait(self, batch: Batch) -> None:
+            self.got += batch.messages
 
     outbox, _ = made(kind)
     member = Member()
@@ -440,7 +443,7 @@ def test_fanning_out_takes_outboxes_and_members(kind: type[Outbox]) -> None:
 # the choice
 
 
-def test_each_way_is_taken_where_it_is_offered(way: dict[str, Any]) -> None:
+def test_each_server_gets_its_fastest_outbox(way: dict[str, Any]) -> None:
     """A server that offers frames needs no writer, another one does."""
     shop = Shop()
     with shop.open(**way) as server, shop.visit(server):
@@ -449,20 +452,20 @@ def test_each_way_is_taken_where_it_is_offered(way: dict[str, Any]) -> None:
         assert type(outbox) is (PortableOutbox if way is PORTABLE else FrameOutbox)
 
 
-def test_the_slow_way_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    """With what to do about it, in the log of the server software."""
-    broadcasting._say_once.cache_clear()
-    websocket = WebSocket({"type": "websocket", "extensions": {}}, NOBODY, NOBODY)
-
-    async def open_three() -> None:
-        for _ in range(3):
-            open_outbox(websocket)
-
-    with caplog.at_level(logging.WARNING, "uvicorn.error"):
-        asyncio.run(open_three())
-    assert [record.getMessage().partition("; ")[2] for record in caplog.records] == [
-        "under uvicorn pass --ws server.frames:FanoutProtocol, or ws=FanoutProtocol"
-    ]
+def test_the_portable_outbox_is_warned_of_once() -> None:
+    """With what to do about it, in the log of the server software; in a process that has not warned yet."""
+    script = """
+import logging
+from fastapi import WebSocket
+from server.broadcasting import open_outbox
+logging.basicConfig(format="%(name)s: %(message)s")
+for _ in range(3):
+    open_outbox(WebSocket({"type": "websocket", "extensions": {}}, None, None))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True)
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("uvicorn.error: ")
+    assert line.endswith("; under uvicorn pass --ws server.wire.protocol:FanoutProtocol, or ws=FanoutProtocol")
 
 
 def test_statistics_tell_of_open_and_closed_outboxes(way: dict[str, Any]) -> None:

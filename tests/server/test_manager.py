@@ -25,28 +25,28 @@ class Box:
 
     def __init__(self, user: str) -> None:
         self.texts: list[str] = []
-        self.ended: tuple[CloseCode, str] | None = None
+        self.ended: tuple[int, str] | None = None
         self.viewers: dict[str, Viewer] = {}
         self._user = user
 
     async def drained(self) -> None:
         """Nothing ever waits."""
 
-    def put(self, message: str | Prepared) -> None:
+    def send_nowait(self, message: Prepared) -> None:
         """Keep a message."""
-        text = message.text if isinstance(message, Prepared) else message
+        text = message.text
         self.texts.append(text)
         news = json.loads(text)
         if news["type"] == "presence":
-            self.viewers.setdefault(news["room"], Viewer(self._user)).deliver(text)
+            self.viewers.setdefault(news["room"], Viewer(self._user)).send_nowait(message)
 
-    def deliver_all(self, batch: Batch) -> None:
+    def send_many_nowait(self, batch: Batch) -> None:
         """Take messages."""
         for message in batch.messages:
-            self.put(message)
+            self.send_nowait(message)
 
-    def end(self, code: CloseCode, reason: str) -> None:
-        """Keep the first goodbye."""
+    def end(self, code: int, reason: str) -> None:
+        """Keep the first code and reason."""
         self.ended = self.ended or (code, reason)
 
 
@@ -59,7 +59,7 @@ def drive(coroutine: Any) -> Any:
     raise AssertionError("it waited")
 
 
-class Guest:
+class Registered:
     """A connection that is opened and closed from the outside."""
 
     def __init__(self, manager: Manager, user: str, device: str = "phone") -> None:
@@ -91,11 +91,11 @@ def manager(clock: Clock) -> Manager:
 
 
 @pytest.mark.parametrize("error", [None, ValueError("mine"), asyncio.CancelledError(), KeyboardInterrupt()])
-def test_nothing_is_left_whatever_way_leads_out(manager: Manager, clock: Clock, error: BaseException | None) -> None:
+def test_nothing_is_left_however_the_block_ends(manager: Manager, clock: Clock, error: BaseException | None) -> None:
     """After a return, an error, a cancellation or an interrupt the connection is nowhere any more."""
-    guest = Guest(manager, "ana")
-    manager.join(guest.connection, "lobby")
-    guest.close(error)
+    registered = Registered(manager, "ana")
+    manager.join(registered.connection, "lobby")
+    registered.close(error)
     clock.advance(60)
     assert manager.statistics() == NOTHING
     assert clock.pending == 0
@@ -103,8 +103,8 @@ def test_nothing_is_left_whatever_way_leads_out(manager: Manager, clock: Clock, 
 
 def test_users_and_devices_are_counted_once(manager: Manager) -> None:
     """Two tabs on one device are one device of one user."""
-    guests = [Guest(manager, *who) for who in [("ana", "phone"), ("ana", "phone"), ("ben", "laptop")]]
-    assert len(guests) == 3
+    connections = [Registered(manager, *who) for who in [("ana", "phone"), ("ana", "phone"), ("ben", "laptop")]]
+    assert len(connections) == 3
     assert manager.users == ("ana", "ben")
     assert manager.devices("ana") == ("phone",)
     assert manager.statistics() == ManagerStatistics(connections=3, users=2, rooms=0)
@@ -113,7 +113,7 @@ def test_users_and_devices_are_counted_once(manager: Manager) -> None:
 def test_one_device_too_many_replaces_the_oldest(manager: Manager) -> None:
     """The oldest device is closed with 4004, with all of its connections, and the others stay."""
     devices = ("phone", "phone", "laptop", "tablet")
-    phone, phone_too, laptop, tablet = (Guest(manager, "ana", device) for device in devices)
+    phone, phone_too, laptop, tablet = (Registered(manager, "ana", device) for device in devices)
     assert phone.box.ended == phone_too.box.ended == (CloseCode.REPLACED, "more than 2 devices")
     assert laptop.box.ended is tablet.box.ended is None
     assert manager.devices("ana") == ("laptop", "tablet")
@@ -121,16 +121,16 @@ def test_one_device_too_many_replaces_the_oldest(manager: Manager) -> None:
 
 def test_one_connection_too_many_replaces_the_oldest(manager: Manager) -> None:
     """The oldest connection of a user with too many tabs is closed with 4004."""
-    guests = [Guest(manager, "ana") for _ in range(4)]
-    assert [guest.box.ended is not None for guest in guests] == [True, False, False, False]
-    assert guests[0].box.ended == (CloseCode.REPLACED, "more than 3 connections")
+    connections = [Registered(manager, "ana") for _ in range(4)]
+    assert [registered.box.ended is not None for registered in connections] == [True, False, False, False]
+    assert connections[0].box.ended == (CloseCode.REPLACED, "more than 3 connections")
 
 
 def test_replaced_connection_is_out_at_once(manager: Manager) -> None:
     """It gets nothing any more, cannot join, and its handler may end whenever it does."""
-    old = Guest(manager, "ana", "a")
+    old = Registered(manager, "ana", "a")
     manager.join(old.connection, "lobby")
-    others = [Guest(manager, "ana", device) for device in "bc"]
+    others = [Registered(manager, "ana", device) for device in "bc"]
     heard = len(old.box.texts)
     manager.join(old.connection, "other")
     assert manager.room("other") is None
@@ -142,17 +142,17 @@ def test_replaced_connection_is_out_at_once(manager: Manager) -> None:
 
 def test_full_server_refuses_and_keeps_nothing(manager: Manager) -> None:
     """The connection over the limit gets an error with the number, and the others stay."""
-    guests = [Guest(manager, f"user{number}") for number in range(10)]
+    connections = [Registered(manager, f"user{number}") for number in range(10)]
     with pytest.raises(FullError, match="10 connections are open, the most allowed"):
-        assert Guest(manager, "late").connection.user == "late"
+        assert Registered(manager, "late").connection.user == "late"
     assert manager.statistics().connections == 10
-    guests[0].close()
-    assert Guest(manager, "late").connection.user == "late"
+    connections[0].close()
+    assert Registered(manager, "late").connection.user == "late"
 
 
 def test_room_message_reaches_members_only(manager: Manager) -> None:
-    """Who is not in the room gets nothing, and the number of receivers is told."""
-    ana, ben, cyd = (Guest(manager, name) for name in ("ana", "ben", "cyd"))
+    """A connection that is not in the room gets nothing, and the number of receivers is returned."""
+    ana, ben, cyd = (Registered(manager, name) for name in ("ana", "ben", "cyd"))
     manager.join(ana.connection, "lobby")
     manager.join(ben.connection, "lobby")
     message = ChatMessage(room="lobby", user="ana", text="hello")
@@ -164,7 +164,7 @@ def test_room_message_reaches_members_only(manager: Manager) -> None:
 
 def test_leaving_a_room_ends_its_messages(manager: Manager) -> None:
     """After leave() the room's messages stop, and leaving twice is harmless."""
-    ana = Guest(manager, "ana")
+    ana = Registered(manager, "ana")
     manager.join(ana.connection, "lobby")
     manager.leave(ana.connection, "lobby")
     manager.leave(ana.connection, "lobby")
@@ -174,37 +174,37 @@ def test_leaving_a_room_ends_its_messages(manager: Manager) -> None:
 
 def test_to_all_reaches_every_connection(manager: Manager) -> None:
     """Every connection of every user gets it once."""
-    guests = [Guest(manager, user) for user in ("ana", "ana", "ben")]
+    connections = [Registered(manager, user) for user in ("ana", "ana", "ben")]
     assert manager.to_all(ChatMessage(room="lobby", user="x", text="y")) == 3
-    assert [len(guest.box.texts) for guest in guests] == [1, 1, 1]
+    assert [len(registered.box.texts) for registered in connections] == [1, 1, 1]
 
 
-def test_close_calls_off_every_timer(manager: Manager, clock: Clock) -> None:
+def test_close_cancels_every_timer(manager: Manager, clock: Clock) -> None:
     """A server that stops leaves nothing scheduled."""
-    guest = Guest(manager, "ana")
-    manager.join(guest.connection, "lobby")
-    guest.close()
+    registered = Registered(manager, "ana")
+    manager.join(registered.connection, "lobby")
+    registered.close()
     manager.close()
     assert clock.pending == 0
 
 
 def test_a_server_that_starts_again_has_no_ghosts(manager: Manager) -> None:
-    """Whoever was in the grace time when the server stopped is not present for ever afterwards."""
-    ana = Guest(manager, "ana")
+    """A user who was in the grace time when the server stopped is not present forever afterwards."""
+    ana = Registered(manager, "ana")
     manager.join(ana.connection, "lobby")
     ana.close()
     manager.close()
-    ben = Guest(manager, "ben")
+    ben = Registered(manager, "ben")
     manager.join(ben.connection, "lobby")
     assert json.loads(ben.box.texts[-1])["users"] == ["ben"]
 
 
-def test_who_leaves_after_the_close_leaves_nothing_either(manager: Manager, clock: Clock) -> None:
+def test_leaving_after_close_leaves_nothing(manager: Manager, clock: Clock) -> None:
     """A handler may end after the server's lifespan has; it takes no room of the next start with it."""
-    ana = Guest(manager, "ana")
+    ana = Registered(manager, "ana")
     manager.join(ana.connection, "lobby")
     manager.close()
-    ben = Guest(manager, "ben")
+    ben = Registered(manager, "ben")
     manager.join(ben.connection, "lobby")
     ana.close()
     clock.advance(60)
@@ -236,8 +236,8 @@ class ManagerMachine(RuleBasedStateMachine):
             crowd=2,
             schedule=self.clock.schedule,
         )
-        self.open: list[Guest] = []  # oldest first
-        self.inside: set[tuple[Guest, str]] = set()
+        self.open: list[Registered] = []  # oldest first
+        self.inside: set[tuple[Registered, str]] = set()
         self.lost: dict[tuple[str, str], float] = {}  # (user, room): when the grace time ends
 
     @rule(user=USERS, device=DEVICES)
@@ -245,13 +245,13 @@ class ManagerMachine(RuleBasedStateMachine):
         """Somebody connects; the model applies the limits in its own way."""
         if len(self.open) >= 8:
             with pytest.raises(FullError):
-                Guest(self.manager, user, device)
+                Registered(self.manager, user, device)
             return
-        guest = Guest(self.manager, user, device)
-        self.open.append(guest)
+        registered = Registered(self.manager, user, device)
+        self.open.append(registered)
         mine = [one for one in self.open if one.connection.user == user]
         devices = list(dict.fromkeys(one.connection.device for one in mine))
-        dropped: list[Guest] = []
+        dropped: list[Registered] = []
         if len(devices) > 2:
             victim = next(one for one in devices if one != device)
             dropped = [one for one in mine if one.connection.device == victim]
@@ -265,26 +265,26 @@ class ManagerMachine(RuleBasedStateMachine):
     @rule(data=st.data(), ending=ENDINGS)
     def disconnect(self, data: st.DataObject, ending: BaseException | None) -> None:
         """A handler ends, by whatever way."""
-        guest = data.draw(st.sampled_from(self.open))
-        guest.close(ending)
-        self._out(guest)
+        registered = data.draw(st.sampled_from(self.open))
+        registered.close(ending)
+        self._out(registered)
 
     @precondition(lambda self: self.open)
     @rule(data=st.data(), room=ROOMS)
     def join(self, data: st.DataObject, room: str) -> None:
         """A connection joins, perhaps again."""
-        guest = data.draw(st.sampled_from(self.open))
-        self.manager.join(guest.connection, room)
-        self.inside.add((guest, room))
-        self.lost.pop((guest.connection.user, room), None)
+        registered = data.draw(st.sampled_from(self.open))
+        self.manager.join(registered.connection, room)
+        self.inside.add((registered, room))
+        self.lost.pop((registered.connection.user, room), None)
 
     @precondition(lambda self: self.open)
     @rule(data=st.data(), room=ROOMS)
     def leave(self, data: st.DataObject, room: str) -> None:
         """A connection leaves, perhaps a room that it is not in."""
-        guest = data.draw(st.sampled_from(self.open))
-        self.manager.leave(guest.connection, room)
-        self.inside.discard((guest, room))
+        registered = data.draw(st.sampled_from(self.open))
+        self.manager.leave(registered.connection, room)
+        self.inside.discard((registered, room))
 
     @rule(seconds=st.sampled_from([0.05, 1.0, 6.0]))
     def wait(self, seconds: float) -> None:
@@ -292,27 +292,27 @@ class ManagerMachine(RuleBasedStateMachine):
         self.clock.advance(seconds)
         self.lost = {who: until for who, until in self.lost.items() if until > self.clock.now}
 
-    def _out(self, guest: Guest) -> None:
-        self.open.remove(guest)
-        for room in [room for one, room in self.inside if one is guest]:
-            self.inside.remove((guest, room))
-            user = guest.connection.user
+    def _out(self, registered: Registered) -> None:
+        self.open.remove(registered)
+        for room in [room for one, room in self.inside if one is registered]:
+            self.inside.remove((registered, room))
+            user = registered.connection.user
             if not any(one.connection.user == user and where == room for one, where in self.inside):
                 self.lost[user, room] = self.clock.now + 5
 
     @invariant()
     def holds_what_the_model_says(self) -> None:
         """Users, devices, members and presence are those of the model."""
-        assert set(self.manager.users) == {guest.connection.user for guest in self.open}
+        assert set(self.manager.users) == {registered.connection.user for registered in self.open}
         for user in self.manager.users:
-            mine = [guest.connection for guest in self.open if guest.connection.user == user]
+            mine = [registered.connection for registered in self.open if registered.connection.user == user]
             assert list(self.manager.connections(user)) == mine
         names = {room for _, room in self.inside} | {room for _, room in self.lost}
         for name in names:
             room = self.manager.room(name)
             assert room is not None
-            assert set(room.members) == {guest.connection for guest, where in self.inside if where == name}
-            present = {guest.connection.user for guest, where in self.inside if where == name}
+            assert set(room.members) == {registered.connection for registered, where in self.inside if where == name}
+            present = {registered.connection.user for registered, where in self.inside if where == name}
             assert set(room.users) == present | {user for user, where in self.lost if where == name}
         statistics = self.manager.statistics()
         assert statistics == ManagerStatistics(
@@ -323,17 +323,17 @@ class ManagerMachine(RuleBasedStateMachine):
     def everybody_knows_who_is_there(self) -> None:
         """After an announcement each member's own picture, put together from its messages, is the truth."""
         self.wait(0.1)
-        for guest, name in self.inside:
+        for registered, name in self.inside:
             room = self.manager.room(name)
             assert room is not None
-            viewer = guest.box.viewers[name]
+            viewer = registered.box.viewers[name]
             assert viewer.count == len(room.users)
             assert viewer.present == (set(room.users) if len(room.users) <= 2 else None)
 
     def teardown(self) -> None:
         """When everybody has gone, nothing is left and nothing is scheduled."""
-        for guest in list(self.open):
-            guest.close()
+        for registered in list(self.open):
+            registered.close()
         self.clock.advance(60)
         assert self.manager.statistics() == NOTHING
         assert self.clock.pending == 0

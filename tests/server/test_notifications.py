@@ -37,8 +37,8 @@ def test_a_push_reaches_every_device(log_url: str) -> None:
         assert ben.texts(1) == ["for ben"]
 
 
-def test_what_comes_while_nobody_is_there_is_kept(log_url: str) -> None:
-    """Who connects hears how much is unread, and gets what was asked for, and then what comes."""
+def test_a_notification_for_nobody_online_is_kept(log_url: str) -> None:
+    """A device that connects gets the number of unread notifications, those it asked for, and then the new ones."""
     with chat(broker=log_url) as room, pusher(room.server) as shop:
         positions = [push(shop, "ana", text=str(number)) for number in range(5)]
         with Device(room.server, "ana") as ana:
@@ -70,7 +70,7 @@ def test_a_device_that_comes_back_gets_what_it_missed(log_url: str) -> None:
 
 
 def test_read_on_one_device_is_read_on_all(log_url: str) -> None:
-    """Each is told once, and who connects later finds it read."""
+    """Each device gets it once, and one that connects later finds it read."""
     with (
         chat(broker=log_url) as room,
         pusher(room.server) as shop,
@@ -120,7 +120,7 @@ def test_what_has_been_read_stays_read(log_url: str) -> None:
     "guess", [{"offset": 2}, {"offset": 1 << 52}, {"epoch": "made up", "offset": 1}, {"epoch": "e" * 64, "offset": 0}]
 )
 def test_a_position_that_was_guessed_reads_nothing(log_url: str, guess: dict[str, Any]) -> None:
-    """Whoever acknowledges what never was is told so."""
+    """Acknowledging a position that never existed gets an error."""
     with chat(broker=log_url) as room, pusher(room.server) as shop, Device(room.server, "ana") as ana:
         position = push(shop, "ana")
         ana.send(type="ack", position=position | guess, id=3)
@@ -158,7 +158,7 @@ def test_only_the_newest_are_kept(log_url: str) -> None:
         assert ana.next() == {"type": "read", "position": positions[1], "unread": 3, "newest": positions[4]}
         ben.answers()
         ana.send(type="join", room="lobby", last=10)
-        assert [ana.hear("message")["text"] for _ in range(5)] == ["0", "1", "2", "3", "4"]
+        assert [ana.receive("message")["text"] for _ in range(5)] == ["0", "1", "2", "3", "4"]
 
 
 def test_watching_again_starts_anew(log_url: str) -> None:

@@ -9,14 +9,14 @@ from typing import Any
 
 import httpx
 import pytest
-from lab.engine import Engine
+from lab.servers.valkey import Engine
 
 from server import serve_process
+from tests.server.app.test_routes import poll, reader, stream
 from tests.server.people import DEADLINE, KEY, chat
 from tests.server.recipients import Device, bearer, push, pusher
-from tests.server.test_inbox_routes import poll, reader, stream
 
-reason = Engine.available()
+reason = Engine.missing()
 pytestmark = pytest.mark.skipif(reason is not None, reason=str(reason))
 APP = "tests.server.child:app"
 CONTENT = {"kind": "order", "text": "shipped"}
@@ -78,7 +78,7 @@ def test_while_the_engine_is_away_nothing_is_accepted_and_nobody_is_lost(mortal:
 
 
 def test_a_stream_that_opens_while_the_engine_is_away_goes_on_when_it_is_back(mortal: Engine) -> None:
-    """A browser gives up for ever on a status that is not 200, so it is made to wait instead."""
+    """A browser gives up for good on a status other than 200, so it is made to wait instead."""
     with chat(broker=mortal.url) as room, pusher(room.server) as shop, reader(room, "ana") as ana:
         before = poll(ana)["position"]
         mortal.kill()

@@ -27,7 +27,7 @@ def test_newcomer_gets_a_snapshot_with_itself(room: Room) -> None:
     assert ana.heard == [{"type": "presence", "room": "lobby", "count": 1, "users": ["ana"]}]
 
 
-def test_others_hear_of_the_newcomer_once(room: Room, clock: Clock) -> None:
+def test_a_new_user_is_announced_once(room: Room, clock: Clock) -> None:
     """Those who were there get the change; the newcomer, whose snapshot has it, gets nothing more."""
     ana, ben = Viewer("ana"), Viewer("ben")
     room.add(ana)
@@ -82,7 +82,7 @@ def test_reload_too_late_causes_both(room: Room, clock: Clock) -> None:
 
 
 def test_leaving_on_purpose_has_no_grace_time(room: Room, clock: Clock) -> None:
-    """Who says goodbye is gone at the next announcement."""
+    """A user who leaves is gone at the next announcement."""
     ana, ben = Viewer("ana"), Viewer("ben")
     room.add(ana)
     room.add(ben)
@@ -92,7 +92,7 @@ def test_leaving_on_purpose_has_no_grace_time(room: Room, clock: Clock) -> None:
     assert ana.heard[-1]["left"] == ["ben"]
 
 
-def test_changes_of_one_interval_are_told_together(room: Room, clock: Clock) -> None:
+def test_changes_of_one_interval_are_announced_together(room: Room, clock: Clock) -> None:
     """A hundred joinings at once are one message for those who were there."""
     ana = Viewer("ana")
     room.add(ana)
@@ -104,7 +104,7 @@ def test_changes_of_one_interval_are_told_together(room: Room, clock: Clock) -> 
     assert len(ana.heard[1]["joined"]) == 100
 
 
-def test_coming_and_going_within_an_interval_is_not_told(room: Room, clock: Clock) -> None:
+def test_joining_and_leaving_within_an_interval_is_not_announced(room: Room, clock: Clock) -> None:
     """What cancels out is no news."""
     ana, ben = Viewer("ana"), Viewer("ben")
     room.add(ana)
@@ -115,7 +115,7 @@ def test_coming_and_going_within_an_interval_is_not_told(room: Room, clock: Cloc
     assert len(ana.heard) == 1
 
 
-def test_going_and_coming_back_within_an_interval_is_not_told(room: Room, clock: Clock) -> None:
+def test_leaving_and_joining_within_an_interval_is_not_announced(room: Room, clock: Clock) -> None:
     """A user who left and is back before the announcement has not changed for those who were there."""
     ana, ben = Viewer("ana"), Viewer("ben")
     room.add(ana)
@@ -141,8 +141,8 @@ def test_newcomer_between_two_changes_gets_only_the_second(room: Room, clock: Cl
     assert cyd.heard[1:] == [{"type": "presence", "room": "lobby", "count": 4, "joined": ["dan"]}]
 
 
-def test_crowded_room_tells_numbers_and_names_again_when_it_empties(clock: Clock) -> None:
-    """Above the limit members hear how many; back below it they get a new snapshot."""
+def test_crowded_room_announces_numbers_and_names_again_when_it_empties(clock: Clock) -> None:
+    """Above the limit members get the number; back below it they get a new snapshot."""
     room = Room("lobby", limit=2, schedule=clock.schedule)
     ana, ben, cyd = (Viewer(name) for name in ("ana", "ben", "cyd"))
     room.add(ana)
@@ -158,7 +158,7 @@ def test_crowded_room_tells_numbers_and_names_again_when_it_empties(clock: Clock
 
 
 def test_crowd_that_passes_within_an_interval_leaves_nobody_with_a_number_only(clock: Clock) -> None:
-    """Who came while it was crowded gets the names when it is not crowded any more at the announcement."""
+    """A user who joined while it was crowded gets the names if it is no longer crowded at the announcement."""
     room = Room("lobby", limit=2, schedule=clock.schedule)
     ana, ben, cyd = (Viewer(name) for name in ("ana", "ben", "cyd"))
     for viewer in (ana, ben, cyd):
@@ -169,7 +169,7 @@ def test_crowd_that_passes_within_an_interval_leaves_nobody_with_a_number_only(c
 
 
 def test_joining_again_gives_a_new_snapshot_and_no_news(room: Room, clock: Clock) -> None:
-    """A client that is unsure may join again; the others hear nothing."""
+    """A client that is unsure may join again; the others get nothing."""
     ana, ben = Viewer("ana"), Viewer("ben")
     room.add(ana)
     room.add(ben)
@@ -189,7 +189,7 @@ def test_removing_a_stranger_is_harmless(room: Room) -> None:
 
 
 def test_empty_room_says_so_and_keeps_no_timer(clock: Clock) -> None:
-    """When the last user is gone the owner is told once, and nothing is scheduled any more."""
+    """When the last user is gone, `on_empty` is called once, and nothing is scheduled any more."""
     empty: list[str] = []
     room = Room("lobby", schedule=clock.schedule, on_empty=lambda: empty.append("lobby"))
     ana = Viewer("ana")
@@ -201,7 +201,7 @@ def test_empty_room_says_so_and_keeps_no_timer(clock: Clock) -> None:
     assert clock.pending == 0
 
 
-def test_close_calls_off_every_timer(room: Room, clock: Clock) -> None:
+def test_close_cancels_every_timer(room: Room, clock: Clock) -> None:
     """A server that stops leaves nothing scheduled."""
     ana = Viewer("ana")
     room.add(ana)

@@ -11,11 +11,12 @@ import uvicorn
 from pydantic import SecretStr, ValidationError
 from uvicorn.importer import import_from_string
 
-from server.frames import FanoutProtocol
 from server.settings import Settings
+from server.wire.protocol import FanoutProtocol
 
 SECRET = "a secret of thirty-two characters"
 LIMITS = [name for name, field in Settings.model_fields.items() if field.annotation in (int, float, float | None)]
+UNITS = "(Seconds|Bytes|Frames|Messages|Notifications|Connections|Devices|Rooms|Logins|Tickets|Tokens|Answers) "
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +39,7 @@ def test_every_setting_says_what_it_is_and_in_which_unit() -> None:
         assert field.description, name
     for name in LIMITS:
         text = Settings.model_fields[name].description or ""
-        assert re.match("(Seconds|Bytes|Messages|Notifications|Connections|Devices|Rooms|Logins|Tickets) ", text), name
+        assert re.match(UNITS, text), name
 
 
 @pytest.mark.parametrize("name", LIMITS)
@@ -92,7 +93,7 @@ def test_the_key_is_not_shown() -> None:
     assert SECRET not in f"{Settings(key=SecretStr(SECRET))!r}"
 
 
-def test_uvicorn_is_told_what_only_it_can_do() -> None:
+def test_uvicorn_gets_the_limits_that_only_it_can_enforce() -> None:
     """Refuse a message before it is held in memory, and send one frame to many connections."""
     options = Settings(message_bytes=100).uvicorn_options
     assert options["ws_max_size"] == 100

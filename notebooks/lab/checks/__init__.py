@@ -1,4 +1,4 @@
-"""Checks of the exercises, a module for each lesson; each check says in one sentence what is still missing."""
+"""The checks of the exercises, with one module for each lesson; a check says in one sentence what is missing."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ __all__ = ["EXERCISES"]
 EXERCISES: dict[str, dict[str, str]] = {
     "01-handshake": {
         "check_accept_value": "Another key",
-        "check_frame_header": "A header of any length",
+        "check_frame_header": "Read a header",
         "check_refusal": "The password, please",
     },
     "02-echo": {
         "check_shout": "Shout",
-        "check_calculator": "A calculator",
         "check_countdown": "A countdown",
+        "check_calculator": "A calculator",
     },
     "03-manager": {
         "check_devices": "Three devices",
@@ -26,7 +26,7 @@ EXERCISES: dict[str, dict[str, str]] = {
         "check_missed": "What did I miss?",
     },
     "05-notifications": {
-        "check_mute": "Mute, on one device",
+        "check_receive": "Show it once",
         "check_digest": "A digest after an hour away",
         "check_stream": "Server-sent events",
     },

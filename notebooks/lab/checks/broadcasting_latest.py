@@ -1,4 +1,4 @@
-"""The check of exercise 1 of lesson 04: an outbox that keeps the latest price of each paper."""
+"""The check of exercise 1 of lesson 04: an outbox that keeps the latest price of each item."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ..clock import without_waiting
-from ..verdict import NotYet, judged, reason_of, refuse_stub, result_of, shown
+from .harness.clock import without_waiting
+from .verdict import NotYet, judged, reason_of, refuse_stub, result_of, shown
 
 __all__ = ["check_latest"]
 
-PUT = (("oil", 70), ("gold", 2_000), ("oil", 71), ("tea", 3), ("gold", 2_010), ("oil", 72))
-LEFT = (("oil", 72), ("gold", 2_010), ("tea", 3))
-"""What is left of it, in the order in which the papers began to wait."""
-BUSY = 2_000  # prices that come while the peer reads nothing
-LATE = 5.0  # seconds until something is put while somebody waits for it
-SOON = 1.0  # seconds of the check's own clock, in which whoever waits must have got it
+PUT = (("silver", 70), ("gold", 2_000), ("silver", 71), ("copper", 3), ("gold", 2_010), ("silver", 72))
+LEFT = (("silver", 72), ("gold", 2_010), ("copper", 3))
+"""What is left of it, in the order in which the items began to wait."""
+BUSY = 2_000  # prices that are put while nothing is read
+LATE = 5.0  # seconds that get() waits until something is put
+SOON = 1.0  # seconds of the check's own clock until get() must have returned
 
 
 class _Outbox(NamedTuple):
@@ -27,11 +27,11 @@ class _Outbox(NamedTuple):
     get: Callable[..., Any]
 
 
-@judged("each paper's latest price, whoever has waited longest first, and an empty outbox waits")
+@judged("each item's latest price comes, the longest waiting first, and an empty outbox waits")
 def check_latest(price_outbox: Callable[[], Any]) -> None:
-    """Check ``price_outbox()``: it returns ``put(paper, price)`` and ``await get()``, with one price for each paper.
+    """Check ``price_outbox()``: it returns ``put(item, price)`` and ``await get()``, with one price for each item.
 
-    The clock of this check does not run, it jumps to the next thing to do: no second is waited for.
+    The clock of this check jumps to the next timer, so it doesn't wait.
     """
     refuse_stub(price_outbox)
 
@@ -48,12 +48,12 @@ def check_latest(price_outbox: Callable[[], Any]) -> None:
 
 
 def _play(price_outbox: Callable[[], Any]) -> Exception | None:
-    """Put and get; or what came of it instead."""
+    """Put and get; return the exception that was raised, if any."""
 
     async def play() -> None:
         outbox = _outbox_of(price_outbox())
         await _expect_latest(outbox)
-        await _expect_patience(outbox)
+        await _expect_waiting(outbox)
         await _expect_bound(outbox)
 
     try:
@@ -78,14 +78,14 @@ async def _get(outbox: _Outbox, when: str, expected: object = "") -> Any:
     try:
         return await asyncio.wait_for(getting, SOON)
     except TimeoutError:
-        hint = "keep a price for each paper, and clear the event only when none is left"
+        hint = "keep a price for each item, and clear the event only when none is left"
         raise NotYet(f"{when}, and get() still waits{expected and f', expected {expected!r}'}; {hint}") from None
 
 
 async def _expect_latest(outbox: _Outbox) -> None:
-    for paper, price in PUT:
-        outbox.put(paper, price)
-    said = "put " + ", ".join(f"{paper} {price}" for paper, price in PUT)
+    for item, price in PUT:
+        outbox.put(item, price)
+    said = "put " + ", ".join(f"{item} {price}" for item, price in PUT)
     got: list[Any] = []
     for expected in LEFT:
         so_far = f"{said}; got {', '.join(map(shown, got)) or 'nothing'}"
@@ -99,18 +99,18 @@ def _latest_hint(got: Any, expected: tuple[str, int]) -> str:
     if got is None:
         return "does get `return` it?"
     if got == expected[1]:
-        return "return both, the paper and its price"
+        return "return both, the item and its price"
     if not isinstance(got, tuple) or len(got) != 2:
-        return "return a tuple of two, one paper at a time"
+        return "return a tuple (item, price), one item at a time"
     if got[0] == expected[0]:
         return "a newer price takes the place of the older one"
     if got in LEFT:
-        return "the paper that has waited longest comes first; a newer price does not change its place"
-    return "a paper waits only once, with its latest price"
+        return "the item that has waited longest comes first; a newer price does not change its place"
+    return "an item waits only once, with its latest price"
 
 
-async def _expect_patience(outbox: _Outbox) -> None:
-    """An empty outbox waits, without keeping the loop busy, and wakes at the next price, twice."""
+async def _expect_waiting(outbox: _Outbox) -> None:
+    """Expect an empty outbox to wait without keeping the loop busy, and to wake at the next price, twice."""
     for price in (73, 74):
         getting = asyncio.ensure_future(outbox.get())
         await asyncio.sleep(LATE)
@@ -119,22 +119,26 @@ async def _expect_patience(outbox: _Outbox) -> None:
             if error is not None:
                 raise error
             raise NotYet(f"the outbox is empty, and get() returned {shown(getting.result())}; wait for the next price")
-        outbox.put("oil", price)
+        outbox.put("silver", price)
         try:
             got = await asyncio.wait_for(getting, SOON)
         except TimeoutError:
-            raise NotYet("somebody waits in get(), a price is put, and it waits on; wake it with an event") from None
-        if got != ("oil", price):
-            raise NotYet(f"somebody waited in get(), and put oil {price} gave {shown(got)}")
+            raise NotYet(
+                "somebody waits in get(), a price is put, and get() still waits; wake it with an event"
+            ) from None
+        if got != ("silver", price):
+            raise NotYet(f"somebody waited in get(), and after put silver {price} it returned {shown(got)}")
 
 
 async def _expect_bound(outbox: _Outbox) -> None:
-    """However long the peer reads nothing, there is one price for each paper."""
+    """Expect one price for each item, however long nothing is read."""
     for price in range(BUSY):
-        outbox.put("oil", price)
-    got = await _get(outbox, f"put oil {BUSY} times")
-    if got != ("oil", BUSY - 1):
-        raise NotYet(f"put oil 0 to {BUSY - 1}, got {shown(got)}; a newer price takes the place of the older one")
+        outbox.put("silver", price)
+    got = await _get(outbox, f"put silver {BUSY} times")
+    if got != ("silver", BUSY - 1):
+        raise NotYet(f"put silver 0 to {BUSY - 1}, got {shown(got)}; a newer price takes the place of the older one")
     outbox.put("end", 0)
     if (got := await _get(outbox, "put one more")) != ("end", 0):
-        raise NotYet(f"put oil {BUSY} times, and after the latest came {shown(got)}; keep one price for each paper")
+        raise NotYet(
+            f"put silver {BUSY} times, then get() returned {shown(got)} after the latest; keep one price for each item"
+        )

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+import operator
+from typing import Annotated, Any, Literal
 
-from ..trial import Trial
-from ..trial_client import TrialClient
-from ..verdict import NotYet, judged, shown
+from pydantic import AfterValidator, Field
 
-__all__ = ["check_calculator", "check_countdown", "check_shout"]
+from server.messages import Message
+
+from .harness.client import TrialClient
+from .harness.trial import Trial
+from .verdict import NotYet, judged, shown
+
+__all__ = ["Calculation", "Result", "check_calculator", "check_countdown", "check_shout", "compute"]
 
 Handler = Any  # whatever the reader has written
 
@@ -35,10 +40,52 @@ def check_shout(shout: Handler) -> None:
 
 def _loop_hint(missing: NotYet) -> str:
     returned = "the connection was closed: code 1006" in str(missing)
-    return "; a handler that returns ends the connection, so answer in a loop" if returned else ""
+    return "; when a handler returns, the connection ends, so answer in a loop" if returned else ""
 
 
 # exercise 2
+
+
+LARGEST = 1e9
+SMALLEST = 1e-9  # a billion divided by less might be no finite number
+
+
+def _not_tiny(number: float) -> float:
+    if 0 < abs(number) < SMALLEST:
+        raise ValueError(f"0, or a number of at least {SMALLEST:g}")
+    return number
+
+
+Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST), AfterValidator(_not_tiny)]
+
+
+class Calculation(Message):
+    """Two numbers and an operator, as a client sends them; only a division by 0 has no finite result."""
+
+    type: Literal["calculate"] = "calculate"
+    a: Number
+    op: Literal["+", "-", "*", "/"]
+    b: Number
+
+
+class Result(Message):
+    """The answer to a calculation."""
+
+    type: Literal["result"] = "result"
+    value: float
+
+
+def compute(a: float, op: str, b: float) -> float:
+    """Return ``a op b`` for one of the operators ``+ - * /``.
+
+    Raises:
+        ZeroDivisionError: a division by 0.
+        KeyError: `op` is none of the four.
+    """
+    operators = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv}
+    value: float = operators[op](a, b)
+    return value
+
 
 SUMS = (("+", 9), ("-", 3), ("*", 18), ("/", 2))
 BAD = (
@@ -53,7 +100,7 @@ BAD = (
 )
 
 
-@judged("it calculates, and answers every bad message with an error instead of dying")
+@judged("it calculates, and answers every bad message with an error instead of crashing")
 def check_calculator(calculator: Handler) -> None:
     """Check ``calculator(websocket)``: ``{"type": "calculate", "a": 6, "op": "*", "b": 7}`` gives a result.
 
@@ -104,5 +151,5 @@ def _expect_countdown(client: TrialClient) -> None:
     end = client.closed()
     if end.code != 1000:
         raise NotYet(
-            f"after 0 the client saw {end.code}; close it yourself, as uvicorn does not when a handler returns"
+            f"after 0 the client saw {end.code}; close the connection yourself, because a handler that returns doesn't"
         )

@@ -12,13 +12,24 @@ from typing import Any
 from fastapi import WebSocket
 from websockets.exceptions import ConnectionClosed
 
-from ..patience import remaining
-from ..trial import Trial
-from ..trial_client import TrialClient
-from ..verdict import NotYet, judged, refuse_stub, shown
+from .deeper.capacity import check_capacity
+from .deeper.session_end import check_session_end
+from .deeper.testing import check_frozen_test, check_ghost_test
+from .harness.client import TrialClient
+from .harness.time_budget import remaining
+from .harness.trial import Trial
 from .manager_typing import check_typing
+from .verdict import NotYet, judged, refuse_stub, shown
 
-__all__ = ["check_devices", "check_typing", "check_who"]
+__all__ = [
+    "check_capacity",
+    "check_devices",
+    "check_frozen_test",
+    "check_ghost_test",
+    "check_session_end",
+    "check_typing",
+    "check_who",
+]
 
 Handler = Any  # whatever the reader has written
 
@@ -45,7 +56,7 @@ def check_devices(three_devices: Handler) -> None:
         ana[1].leave()
         ana.append(trial.connect("/ws/ana"))
         left = {"ben": ben, "ana_3": ana[2], "ana_4": ana[3], "ana_5": ana[4]}
-        _expect_open(trial, "ana's second connection left and a fifth came, three in all", **left)
+        _expect_open(trial, "ana's second connection ended and a fifth came, three in all", **left)
         for client in (ben, *ana[2:]):
             client.leave()
         trial.wait_ended()
@@ -57,7 +68,7 @@ def _numbered(clients: list[TrialClient], first: int = 1) -> dict[str, TrialClie
 
 
 def _expect_replaced(trial: Trial, ben: TrialClient, ana: list[TrialClient]) -> None:
-    """Of ana's four the oldest is closed with 4004; whether others are as well, is seen later."""
+    """Expect the oldest of ana's four to be closed with 4004; `_expect_open` looks at the others later."""
     while remaining() and not any(map(_has_ended, (ben, *ana))):
         time.sleep(0.01)
     until = time.monotonic() + SOON
@@ -72,11 +83,11 @@ def _expect_replaced(trial: Trial, ben: TrialClient, ana: list[TrialClient]) -> 
 
 def _not_replaced(trial: Trial, ben: TrialClient, ana: list[TrialClient]) -> str:
     if _has_ended(ben):
-        return "a fourth connection of ana closed ben's; count each user's connections alone"
+        return "ana's fourth connection closed ben's; count each user's connections separately"
     if _has_ended(ana[3]):
         return f"ana's fourth connection itself was closed: {_end_of(ana[3], trial)}; close her oldest instead"
     if any(map(_has_ended, ana)):
-        return "a fourth connection of ana came, and another than her oldest was closed; keep them in their order"
+        return "ana's fourth connection came, and one that is not her oldest was closed; keep them in order"
     return "ana has four connections, and all are open; close the oldest with 4004"
 
 
@@ -85,7 +96,7 @@ def _has_ended(client: TrialClient) -> bool:
 
 
 def _expect_open(trial: Trial, when: str, **clients: TrialClient) -> None:
-    """No client has been closed; a pong comes behind whatever else its server has sent."""
+    """Expect no client to be closed; a pong arrives after everything else that the server has sent."""
     for name, client in clients.items():
         user, _, number = name.partition("_")
         if not _is_open(client):
@@ -111,74 +122,76 @@ def _end_of(client: TrialClient, trial: Trial) -> str:
 
 def _device_hint(when: str, user: str, client: TrialClient) -> str:
     if user == "ben" and client.connection.close_code == REPLACED:
-        return "count each user's connections alone"
-    if "left" in when:
-        return "who leaves makes room again, in a `finally`"
+        return "count each user's connections separately"
+    if "ended" in when:
+        return "when a connection ends, remove it in a `finally`, so that its place is free again"
     if "fourth" in when:
-        return "one more closes only the oldest"
+        return "a fourth connection closes only the oldest"
     return f"{MOST} are allowed, so keep each of them until its client leaves"
 
 
 def _expect_no_failure(trial: Trial) -> None:
     if failure := trial.failure():
-        raise NotYet(f"the right ones were closed, but {failure}; who was replaced is no longer in the list")
+        raise NotYet(
+            f"the right connections were closed, but {failure}; a replaced connection is no longer in the list"
+        )
 
 
 # exercise 3; that of exercise 2 is in manager_typing
 
-TURNS = 30  # times that Ana asks before she believes what she hears
+TURNS = 30  # times that ana asks before the answer counts
 
 
-@judged("who asks is told who is here, each user once, and nobody else hears of it")
+@judged("the user who asks gets each name once, and nobody else gets question or answer")
 def check_who(on_text: Callable[..., Any]) -> None:
     """Check ``on_text(manager, user, outbox, text)``: ``/who`` is answered to the asker, the rest goes to all."""
     refuse_stub(on_text)
     with Trial(_chat_of(on_text), path=PATH) as trial:
         trial.handler, trial.name = on_text, getattr(on_text, "__name__", "on_text")
-        ben, phone, ana = (trial.connect(f"/ws/{one}") for one in ("ben", "ana?device=phone", "ana"))
+        ben, phone, ana = (trial.connect(f"/ws/{one}") for one in ("ben", "ana", "ana"))
         _expect_who(ana, "here: ana, ben")
-        ben.send("hi")
-        for client, whose in ((ana, "ana"), (phone, "ana's phone"), (ben, "ben")):
-            _expect_only(client, "ben: hi", whose)
+        for text in ("hi", "/whoever"):
+            ben.send(text)
+            for client, whose in ((ana, "ana"), (phone, "ana's phone"), (ben, "ben")):
+                _expect_only(client, text, whose)
         ben.leave()
         _expect_gone(ana)
 
 
-class _Members:
-    """What the reader's function uses of the lesson's manager."""
+class Manager:
+    """The part of the lesson's manager that the reader's function uses; its name stands in error messages."""
 
     def __init__(self) -> None:
-        self.users: dict[str, dict[asyncio.Queue[str], str]] = {}
-
-    def to_user(self, user: str, text: str) -> None:
-        for outbox in self.users.get(user, ()):
-            outbox.put_nowait(text)
+        self.users: dict[str, list[asyncio.Queue[str]]] = {}
 
     def to_all(self, text: str) -> None:
-        for user in self.users:
-            self.to_user(user, text)
+        """Put a text into every outbox."""
+        for outboxes in self.users.values():
+            for outbox in outboxes:
+                outbox.put_nowait(text)
 
     @contextmanager
-    def entered(self, user: str, device: str, outbox: asyncio.Queue[str]) -> Iterator[None]:
-        self.users.setdefault(user, {})[outbox] = device
+    def entered(self, user: str, outbox: asyncio.Queue[str]) -> Iterator[None]:
+        """Register an outbox while the block runs."""
+        self.users.setdefault(user, []).append(outbox)
         try:
             yield
         finally:
-            del self.users[user][outbox]
+            self.users[user].remove(outbox)
             if not self.users[user]:
                 del self.users[user]
 
 
 def _chat_of(on_text: Callable[..., Any]) -> Handler:
-    """A chat that hands each text to the reader's function."""
-    manager = _Members()
+    """Return a chat that passes each text to the reader's function."""
+    manager = Manager()
 
-    async def chat(websocket: WebSocket, user: str, device: str = "laptop") -> None:
+    async def chat(websocket: WebSocket, user: str) -> None:
         await websocket.accept()
         outbox: asyncio.Queue[str] = asyncio.Queue(100)
         writer = asyncio.create_task(_send_all(websocket, outbox))
         try:
-            with manager.entered(user, device, outbox):
+            with manager.entered(user, outbox):
                 async for text in websocket.iter_text():
                     if inspect.isawaitable(doing := on_text(manager, user, outbox, text)):
                         await doing
@@ -204,28 +217,35 @@ def _expect_who(client: TrialClient, expected: str) -> None:
 
 def _who_hint(missing: str) -> str:
     hints = {
-        "got 'ana: /who'": "; a command is not said to the room",
-        "ana, ana": "; each user once, whatever the number of devices",
-        "['ana'": "; the names joined by ', '",
-        "dict_keys": "; the names joined by ', '",
-        "'here: ben, ana'": "; in alphabetical order",
-        "laptop": "; the users, not their devices",
+        "got 'ana: /who'": "; don't send a command to the room",
+        "ana, ana": "; name each user once, however many devices they have",
+        "['ana'": "; join the names with ', '",
+        "dict_keys": "; join the names with ', '",
+        "'here: ben, ana'": "; sort the names",
         "got nothing": "; put the answer into the asker's outbox: `post(outbox, …)`",
     }
     return next((hint for sign, hint in hints.items() if sign in missing), "")
 
 
-def _expect_only(client: TrialClient, expected: str, whose: str) -> None:
-    got = client.receive(shown(expected))
+def _expect_only(client: TrialClient, text: str, whose: str) -> None:
+    expected = f"ben: {text}"
+    try:
+        got = client.receive(shown(expected))
+    except NotYet as missing:
+        raise NotYet(f"{missing}{_command_hint(text)}") from None
     if got == expected:
         return
-    if isinstance(got, str) and ("here:" in got or "/who" in got):
+    if text == "hi" and isinstance(got, str) and ("here:" in got or "/who" in got):
         raise NotYet(f"ana asked /who, and {whose} heard {shown(got)} as well; only the asker's outbox gets the answer")
-    raise NotYet(f"ben said 'hi', and {whose} heard {shown(got)}, expected {expected!r}")
+    raise NotYet(f"ben said {text!r}, and {whose} heard {shown(got)}, expected {expected!r}{_command_hint(text)}")
+
+
+def _command_hint(text: str) -> str:
+    return "; only the whole text '/who' is the command" if text.startswith("/") else ""
 
 
 def _expect_gone(ana: TrialClient) -> None:
-    """Ben is no longer there; his handler may still be ending, so it gets some turns of the loop."""
+    """Expect ben to be gone; his handler may still be ending, so ask several times."""
     for _ in range(TURNS):
         ana.send("/who")
         got = ana.receive("'here: ana'")

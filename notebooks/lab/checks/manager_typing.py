@@ -7,14 +7,14 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from ..clock import without_waiting
-from ..verdict import NotYet, judged, reason_of, refuse_stub, result_of, shown
+from .harness.clock import without_waiting
+from .verdict import NotYet, judged, reason_of, refuse_stub, result_of, shown
 
 __all__ = ["check_typing"]
 
 PAUSE = 2.0
 KEYS = ((0.0, "ana"), (1.0, "ana"), (1.5, "ben"), (6.0, "ana"))
-"""When, in seconds, who presses a key."""
+"""When, in seconds, which user presses a key."""
 TOLD = (
     (0.0, "ana is typing"),
     (1.5, "ben is typing"),
@@ -23,17 +23,17 @@ TOLD = (
     (6.0, "ana is typing"),
     (8.0, "ana stopped"),
 )
-"""What the room hears then."""
+"""What the room must be told, and when."""
 END = 12.0
 
 Told = tuple[float, str]
 
 
-@judged("each is told once, and it stops by itself after the last key of each user")
+@judged("the room is told once that a user is typing, and that they stopped after their last key")
 def check_typing(typing_indicator: Callable[..., Any]) -> None:
-    """Check ``typing_indicator(tell, pause)``: it tells when a user begins to type, and when it is over.
+    """Check ``typing_indicator(tell, pause)``: it tells the room when a user starts to type, and when they stop.
 
-    The clock of this check does not run, it jumps to the next thing to do: no second is waited for.
+    The clock of this check jumps to the next timer, so it doesn't wait.
     """
     refuse_stub(typing_indicator)
 
@@ -51,10 +51,14 @@ def check_typing(typing_indicator: Callable[..., Any]) -> None:
 
 
 def _play(typing_indicator: Callable[..., Any]) -> list[Told] | Exception:
-    """Press the keys, and note what is told when; or the exception that came of it."""
+    """Press the keys, and return what the room was told when, or the exception that was raised."""
     told: list[Told] = []
 
-    def tell(text: object = None) -> None:
+    def tell(*texts: object, **options: object) -> None:
+        if len(texts) != 1 or options:
+            called = ", ".join([*map(shown, texts), *(f"{name}={shown(value)}" for name, value in options.items())])
+            raise NotYet(f"`tell` takes one text, such as 'ana is typing', and was called as tell({called})")
+        [text] = texts
         told.append((round(asyncio.get_running_loop().time(), 3), text if isinstance(text, str) else shown(text)))
 
     async def press_all() -> list[Told]:
@@ -77,7 +81,7 @@ def _play(typing_indicator: Callable[..., Any]) -> list[Told] | Exception:
 
 
 def _compare(told: list[Told]) -> None:
-    """Say what the first difference means."""
+    """Raise `NotYet` for the first difference."""
     for got, expected in zip([*told, None], [*TOLD, None], strict=False):
         if got != expected:
             raise NotYet(_typing_hint(got, expected, told))
@@ -85,7 +89,7 @@ def _compare(told: list[Told]) -> None:
 
 def _typing_hint(got: Told | None, expected: Told | None, told: list[Told]) -> str:
     if expected is None and got is not None:
-        return f"at {got[0]:g} s the room was told {shown(got[1])} once more; call off the timer that is not needed"
+        return f"at {got[0]:g} s the room was told {shown(got[1])} once more; cancel the timer that isn't needed"
     assert expected is not None
     when, text = expected
     if got is None or got[0] > when:
@@ -93,7 +97,7 @@ def _typing_hint(got: Told | None, expected: Told | None, told: list[Told]) -> s
     if got[1] == "ana is typing":
         return f"{_presses(got[0])}, and the room was told {got[1]!r} again; only the first key is news"
     if got[1] == "ana stopped" and got[0] < when:
-        return f"ana's last key was at 1 s, and 'ana stopped' was told at {got[0]:g} s; call off the earlier timer"
+        return f"ana's last key was at 1 s, and 'ana stopped' was told at {got[0]:g} s; cancel the earlier timer"
     if got[0] == when:
         return f"{_presses(when)}, and the room was told {shown(got[1])}, expected {text!r}"
     return f"at {got[0]:g} s the room was told {shown(got[1])}, expected nothing until {text!r} at {when:g} s"
@@ -102,7 +106,7 @@ def _typing_hint(got: Told | None, expected: Told | None, told: list[Told]) -> s
 def _silence_hint(when: float, text: str) -> str:
     if (when, text) == TOLD[-2]:
         return (
-            "ana had stopped and pressed a key again, and the room was told nothing; forget her timer when it is over"
+            "ana had stopped and pressed a key again, and the room was told nothing; forget her timer when it has fired"
         )
     if text.endswith("typing"):
         return f"{_presses(when)}, and the room was told nothing, expected {text!r}"

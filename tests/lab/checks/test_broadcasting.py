@@ -27,13 +27,13 @@ class Solution:
         self.prices: dict[str, int] = {}
         self.filled = asyncio.Event()
 
-    def put(self, paper: str, price: int) -> None:
+    def put(self, item: str, price: int) -> None:
         """Keep the latest."""
-        self.prices[paper] = price
+        self.prices[item] = price
         self.filled.set()
 
     async def get(self) -> Any:
-        """The oldest paper."""
+        """The oldest item."""
         while not self.prices:
             self.filled.clear()
             await self.filled.wait()
@@ -41,8 +41,8 @@ class Solution:
 
     def take(self) -> Any:
         """Take out the first."""
-        paper = next(iter(self.prices))
-        return paper, self.prices.pop(paper)
+        item = next(iter(self.prices))
+        return item, self.prices.pop(item)
 
 
 class WithAQueue:
@@ -50,18 +50,44 @@ class WithAQueue:
 
     def __init__(self) -> None:
         self.prices: dict[str, int] = {}
-        self.papers: asyncio.Queue[str] = asyncio.Queue()
+        self.items: asyncio.Queue[str] = asyncio.Queue()
 
-    def put(self, paper: str, price: int) -> None:
-        """Only a paper that does not wait yet gets in line."""
-        if paper not in self.prices:
-            self.papers.put_nowait(paper)
-        self.prices[paper] = price
+    def put(self, item: str, price: int) -> None:
+        """Only an item that does not wait yet gets in line."""
+        if item not in self.prices:
+            self.items.put_nowait(item)
+        self.prices[item] = price
 
     async def get(self) -> tuple[str, int]:
         """The first in line."""
-        paper = await self.papers.get()
-        return paper, self.prices.pop(paper)
+        item = await self.items.get()
+        return item, self.prices.pop(item)
+
+
+class WithAFlag:
+    """A third right answer: a condition wakes up the one who waits, and a list keeps the order."""
+
+    def __init__(self) -> None:
+        self.waiting: list[list[Any]] = []
+        self.woken: asyncio.Future[None] | None = None
+
+    def put(self, item: str, price: int) -> None:
+        """Change the price in its place, or add it at the end."""
+        for one in self.waiting:
+            if one[0] == item:
+                one[1] = price
+                return
+        self.waiting.append([item, price])
+        if self.woken is not None and not self.woken.done():
+            self.woken.set_result(None)
+
+    async def get(self) -> tuple[str, int]:
+        """The first of the list."""
+        while not self.waiting:
+            self.woken = asyncio.get_running_loop().create_future()
+            await self.woken
+        item, price = self.waiting.pop(0)
+        return item, price
 
 
 def of(outbox: Any) -> Answer:
@@ -74,17 +100,17 @@ def of(outbox: Any) -> Answer:
     return price_outbox
 
 
-@pytest.mark.parametrize("answer", [Solution, WithAQueue])
+@pytest.mark.parametrize("answer", [Solution, WithAQueue, WithAFlag])
 def test_an_outbox_of_latest_prices_passes(answer: Answer) -> None:
     """The solution passes, and so does another way to do it."""
-    passed = "passed: each paper's latest price, whoever has waited longest first, and an empty outbox waits"
+    passed = "passed: each item's latest price comes, the longest waiting first, and an empty outbox waits"
     assert verdict(check_latest, of(answer)) == passed
 
 
 class Stub:
     """The answer cell as it is."""
 
-    def put(self, paper: str, price: int) -> None:
+    def put(self, item: str, price: int) -> None:
         """Not written yet."""
         raise NotImplementedError
 
@@ -99,9 +125,9 @@ class Everything(Solution):
     def __init__(self) -> None:
         self.queue: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
 
-    def put(self, paper: str, price: int) -> None:
+    def put(self, item: str, price: int) -> None:
         """Behind all others."""
-        self.queue.put_nowait((paper, price))
+        self.queue.put_nowait((item, price))
 
     async def get(self) -> tuple[str, int]:
         """The oldest price."""
@@ -109,21 +135,21 @@ class Everything(Solution):
 
 
 class LatestOfAll(Solution):
-    """One place for all papers."""
+    """One place for all items."""
 
-    def put(self, paper: str, price: int) -> None:
+    def put(self, item: str, price: int) -> None:
         """The others are lost."""
         self.prices.clear()
-        super().put(paper, price)
+        super().put(item, price)
 
 
 class NewPlace(Solution):
     """A newer price goes to the end of the line."""
 
-    def put(self, paper: str, price: int) -> None:
+    def put(self, item: str, price: int) -> None:
         """Out and in again."""
-        self.prices.pop(paper, None)
-        super().put(paper, price)
+        self.prices.pop(item, None)
+        super().put(item, price)
 
 
 class Newest(Solution):
@@ -137,9 +163,9 @@ class Newest(Solution):
 class First(Solution):
     """The first price stays."""
 
-    def put(self, paper: str, price: int) -> None:
+    def put(self, item: str, price: int) -> None:
         """Not if there is one."""
-        self.prices.setdefault(paper, price)
+        self.prices.setdefault(item, price)
         self.filled.set()
 
 
@@ -147,7 +173,7 @@ class PriceOnly(Solution):
     """Leaves open whose price it is."""
 
     def take(self) -> int:
-        """Without the paper."""
+        """Without the item."""
         price: int = super().take()[1]
         return price
 
@@ -172,9 +198,9 @@ class NothingReturned(Solution):
 class NeverWakes(Solution):
     """Forgets the event."""
 
-    def put(self, paper: str, price: int) -> None:
+    def put(self, item: str, price: int) -> None:
         """No set."""
-        self.prices[paper] = price
+        self.prices[item] = price
 
 
 class DoesNotWait(Solution):
@@ -190,8 +216,17 @@ class FailsWhenEmpty(Solution):
 
     async def get(self) -> tuple[str, int]:
         """Hopes."""
-        paper: str = next(iter(self.prices), "")
-        return paper, self.prices.pop(paper)
+        item: str = next(iter(self.prices), "")
+        return item, self.prices.pop(item)
+
+
+class NextOfNothing(Solution):
+    """An empty outbox stops an iterator, which a coroutine may not."""
+
+    async def get(self) -> tuple[str, int]:
+        """Hopes as well."""
+        item = next(iter(self.prices))
+        return item, self.prices.pop(item)
 
 
 class Waits(Solution):
@@ -215,9 +250,9 @@ class PlainGet(Solution):
 class AsyncPut(Solution):
     """Waits where it must not."""
 
-    async def put(self, paper: str, price: int) -> None:  # type: ignore[override]
+    async def put(self, item: str, price: int) -> None:  # type: ignore[override]
         """With async."""
-        super().put(paper, price)
+        super().put(item, price)
 
 
 def one_function() -> Any:
@@ -232,30 +267,34 @@ def needs_a_limit(limit: int) -> Any:
 
 WRONG_LATEST = [
     (Stub, "price_outbox is still the stub"),
-    (Everything, "got ('oil', 70), expected ('oil', 72); a newer price takes the place of the older one"),
-    (LatestOfAll, "got ('oil', 72), and get() still waits, expected ('gold', 2010); keep a price for each paper"),
-    (NewPlace, "got ('tea', 3), expected ('oil', 72); the paper that has waited longest comes first"),
-    (Newest, "got ('tea', 3), expected ('oil', 72); the paper that has waited longest comes first"),
-    (First, "got ('oil', 70), expected ('oil', 72); a newer price takes the place of the older one"),
-    (PriceOnly, "got 72, expected ('oil', 72); return both, the paper and its price"),
-    (AllAtOnce, "return a tuple of two, one paper at a time"),
-    (NothingReturned, "got None, expected ('oil', 72); does get `return` it?"),
-    (NeverWakes, "a price is put, and it waits on; wake it with an event"),
+    (Everything, "got ('silver', 70), expected ('silver', 72); a newer price takes the place of the older one"),
+    (LatestOfAll, "got ('silver', 72), and get() still waits, expected ('gold', 2010); keep a price for each item"),
+    (NewPlace, "got ('copper', 3), expected ('silver', 72); the item that has waited longest comes first"),
+    (Newest, "got ('copper', 3), expected ('silver', 72); the item that has waited longest comes first"),
+    (First, "got ('silver', 70), expected ('silver', 72); a newer price takes the place of the older one"),
+    (PriceOnly, "got 72, expected ('silver', 72); return both, the item and its price"),
+    (AllAtOnce, "return a tuple (item, price), one item at a time"),
+    (NothingReturned, "got None, expected ('silver', 72); does get `return` it?"),
+    (NeverWakes, "a price is put, and get() still waits; wake it with an event"),
     (DoesNotWait, "the outbox is empty, and get() returned None; wait for the next price"),
     (FailsWhenEmpty, "price_outbox raised KeyError: ''"),
-    (Waits, "keep a price for each paper, and clear the event only when none is left"),
+    (
+        NextOfNothing,
+        "raised StopIteration in the line `item = next(iter(self.prices))`; `next(…)` found nothing there",
+    ),
+    (Waits, "keep a price for each item, and clear the event only when none is left"),
     (PlainGet, "it may have to wait, so write it with `async def`"),
     (AsyncPut, "put is a coroutine; it never waits, so write it with `def`"),
     (one_function, "expected the two functions: `return put, get`"),
     (needs_a_limit, "needs_a_limit raised TypeError"),
-    (Solution(), "a function is wanted"),
-    (None, "a function is wanted, got None"),
+    (Solution(), "expected a function"),
+    (None, "expected a function, got None"),
 ]
 
 
 @pytest.mark.parametrize(("answer", "help_"), WRONG_LATEST)
 def test_a_wrong_outbox_gets_a_verdict_that_helps(answer: Answer, help_: str) -> None:
-    """Each typical mistake is told by the first price that comes otherwise."""
+    """The verdict on each typical mistake names the first wrong price."""
     said = verdict(check_latest, of(answer) if isinstance(answer, type) else answer)
     assert said.startswith("not yet: ")
     assert help_ in said
@@ -291,10 +330,41 @@ def with_one_number(burst: float, per_second: float) -> Answer:
     return allowed
 
 
-@pytest.mark.parametrize("answer", [room_limit, with_one_number])
+class Bucket:
+    """The tokens of one room."""
+
+    def __init__(self, burst: float, per_second: float) -> None:
+        self.tokens, self.burst, self.per_second = burst, burst, per_second
+        self.counted: float | None = None
+
+    def take(self, now: float) -> bool:
+        """Fill it up, and take one if there is one."""
+        if self.counted is not None:
+            self.tokens += self.per_second * (now - self.counted)
+        self.counted = now
+        self.tokens = min(self.tokens, self.burst)
+        if self.tokens < 1:
+            return False
+        self.tokens -= 1
+        return True
+
+
+def with_objects(burst: float, per_second: float) -> Answer:
+    """A third right answer: an object for each room."""
+    buckets: dict[str, Bucket] = {}
+
+    def allowed(room: str, now: float) -> bool:
+        if room not in buckets:
+            buckets[room] = Bucket(burst, per_second)
+        return buckets[room].take(now)
+
+    return allowed
+
+
+@pytest.mark.parametrize("answer", [room_limit, with_one_number, with_objects])
 def test_a_room_limit_passes(answer: Answer) -> None:
     """The solution passes, and so does another way to do it."""
-    passed = "passed: each room has its burst, fills up again as time goes by, and never above its burst"
+    passed = "passed: each room has its own tokens, they come back with time, and there are never more than `burst`"
     assert verdict(check_room_limit, answer) == passed
 
 
@@ -383,25 +453,28 @@ def no_function(burst: float, per_second: float) -> bool:
 
 WRONG_LIMIT = [
     (limit_stub, "allowed is still the stub"),
-    (always, "after messages in the lobby at 0, 0, 0 s: got True, expected False; when the tokens are used up, say no"),
-    (never, "at 0 s in the lobby: got False, expected True; a room begins with `burst` tokens"),
+    (
+        always,
+        "after messages in the lobby at 0, 0, 0 s: got True, expected False; return False when the tokens are used up",
+    ),
+    (never, "at 0 s in the lobby: got False, expected True; a room starts with `burst` tokens"),
     (
         one_for_all,
         "at 0 s in the kitchen after messages in the lobby at 0, 0, 0 s: got False, expected True; each room",
     ),
     (never_refills, "at 1 s in the lobby after messages in the lobby at 0, 0, 0 s: got False, expected True; a token"),
-    (no_ceiling, "got True, expected False; a room that was quiet for long is full, and never has more than `burst`"),
+    (no_ceiling, "got True, expected False; after a long silence a room has `burst` tokens, and never more"),
     (whole_seconds, "at 1 s in the lobby after messages in the lobby at 0, 0, 0 s: got False, expected True; a token"),
     (windows, "at 1 s in the lobby after messages in the lobby at 0, 0, 0, 1 s: got True, expected False; a token"),
     (says_nothing, "allowed('lobby', 0) returned None; return True or False"),
-    (no_function, "room_limit returned True, expected the function that is asked for each message"),
-    (None, "a function is wanted"),
+    (no_function, "room_limit returned True, expected a function to call for each message"),
+    (None, "expected a function"),
 ]
 
 
 @pytest.mark.parametrize(("answer", "help_"), WRONG_LIMIT)
 def test_a_wrong_room_limit_gets_a_verdict_that_helps(answer: Answer, help_: str) -> None:
-    """Each typical mistake is told by the first message that is judged otherwise."""
+    """The verdict on each typical mistake names the first message that is judged wrong."""
     said = verdict(check_room_limit, answer)
     assert said.startswith("not yet: ")
     assert help_ in said
@@ -425,10 +498,18 @@ def missed_by_its_records(seen: Position, history: History) -> Any:
     return len(history.records), first - 1 - seen.offset
 
 
-@pytest.mark.parametrize("answer", [missed, missed_by_its_records])
+def missed_by_counting(seen: Position, history: History) -> Any:
+    """A third right answer: those of the offsets after the one that was seen that are not there."""
+    there = {record.position.offset for record in history.records}
+    after = range(seen.offset + 1, history.position.offset + 1)
+    lost = [offset for offset in after if offset not in there]
+    return (len(there), len(lost)) if seen.epoch == history.position.epoch else (len(there), None)
+
+
+@pytest.mark.parametrize("answer", [missed, missed_by_its_records, missed_by_counting])
 def test_counting_what_was_missed_passes(answer: Answer) -> None:
     """The solution passes, and so does another way to do it."""
-    passed = "passed: what is kept is counted, and what is lost, and where nobody can know it says None"
+    passed = "passed: kept and lost messages are counted, and lost is None where nobody can know it"
     assert verdict(check_missed, answer) == passed
 
 
@@ -443,11 +524,11 @@ WRONG_MISSED = [
     (lambda seen, history: len(history.records), "got 3, expected (3, 0); return a tuple of two"),
     (
         lambda seen, history: (history.position.offset - seen.offset, 0),
-        "somebody has seen 2 and 6 to 10 are kept: got (8, 0), expected (5, 3); those that are kept are in",
+        "a client has seen 2 and 6 to 10 are kept: got (8, 0), expected (5, 3); the kept messages are in",
     ),
     (
         lambda seen, history: (len(history.records), 0),
-        "somebody has seen 2 and 6 to 10 are kept: got (5, 0), expected (5, 3); the newest offset is in",
+        "a client has seen 2 and 6 to 10 are kept: got (5, 0), expected (5, 3); the newest offset is in",
     ),
     (
         lambda seen, history: (len(history.records), history.records[0].position.offset - 1 - seen.offset),
@@ -455,16 +536,24 @@ WRONG_MISSED = [
     ),
     (
         lambda seen, history: (len(history.records), history.position.offset - seen.offset - len(history.records)),
-        "somebody has seen 4 of an earlier epoch and 1 to 9 are kept: got (9, -4), expected (9, None); offsets of two",
+        "a client has seen 4 of an earlier epoch and 1 to 9 are kept: got (9, -4), expected (9, None); offsets of",
+    ),
+    (
+        lambda seen, history: (len(history), 0),
+        "object of type 'History' has no len() in the line `lambda seen, history: (len(history), 0),`; the kept",
+    ),
+    (
+        lambda seen, history: (sum(1 for _ in history), 0),
+        "'History' object is not iterable in the line `lambda seen, history: (sum(1 for _ in history), 0),`; the kept",
     ),
     (lambda seen: (0, 0), "raised TypeError"),
-    (None, "a function is wanted"),
+    (None, "expected a function"),
 ]
 
 
 @pytest.mark.parametrize(("answer", "help_"), WRONG_MISSED)
 def test_a_wrong_count_gets_a_verdict_that_helps(answer: Answer, help_: str) -> None:
-    """Each typical mistake is told by the first history that is counted otherwise."""
+    """The verdict on each typical mistake names the first history that is counted wrong."""
     said = verdict(check_missed, answer)
     assert said.startswith("not yet: ")
     assert help_ in said

@@ -11,11 +11,12 @@ from typing import Annotated, Any, Literal
 
 import pytest
 from fastapi import WebSocket, WebSocketDisconnect
+from lab.checks import echo as given
 from lab.checks.echo import check_calculator, check_countdown, check_shout
 from pydantic import Field
 
 from server.echo import Conversation, converse
-from server.messages import Error, Message
+from server.messages import Error, Message, parse
 from tests.lab.checks.verdicts import verdict
 
 Handler = Callable[..., Any]
@@ -80,6 +81,37 @@ async def lets_the_disconnect_through(websocket: WebSocket) -> None:
         await websocket.send_text((await websocket.receive_text()).upper())
 
 
+async def forgets_an_await(websocket: WebSocket) -> None:
+    """Calls `send_text` without `await`, so that nothing is sent."""
+    await websocket.accept()
+    async for text in websocket.iter_text():
+        websocket.send_text(text.upper())  # type: ignore[unused-coroutine]
+
+
+async def shout_in_a_try(websocket: WebSocket) -> None:
+    """Right: catches the disconnect itself."""
+    await websocket.accept()
+    try:
+        while True:
+            text = await websocket.receive_text()
+            await websocket.send_text(text.upper())
+    except WebSocketDisconnect:
+        return
+
+
+async def shout_by_events(websocket: WebSocket) -> None:
+    """Right: reads the events below the methods."""
+    await websocket.accept()
+    while (event := await websocket.receive())["type"] != "websocket.disconnect":
+        await websocket.send({"type": "websocket.send", "text": event["text"].upper()})
+
+
+@pytest.mark.parametrize("answer", [shout, shout_in_a_try, shout_by_events])
+def test_a_right_shout_passes(answer: Handler) -> None:
+    """However it is written."""
+    assert verdict(check_shout, answer).startswith("passed: ")
+
+
 def forgets_async(websocket: WebSocket) -> None:
     """Is no coroutine function."""
     websocket.state.answer = "HI"
@@ -96,6 +128,7 @@ def forgets_async(websocket: WebSocket) -> None:
         (sends_json, "got '\"HI\"', expected 'HI'"),
         (lets_the_disconnect_through, "iter_text()"),
         (forgets_async, "write `async def forgets_async`"),
+        (forgets_an_await, "write `await websocket.send_text(…)`"),
     ],
 )
 def test_a_wrong_shout_gets_a_verdict_that_helps(answer: Handler, help: str) -> None:  # noqa: A002
@@ -213,6 +246,93 @@ async def dies_on_binary(websocket: WebSocket) -> None:
             await websocket.send_json({"type": "error", "expected": "a calculation"})
 
 
+async def returned(conversation: Conversation, message: Calculation) -> Any:
+    """Returns the answer instead of sending it."""
+    return Result(value=OPERATORS[message.op](message.a, message.b))
+
+
+async def returns_its_answer(websocket: WebSocket) -> None:
+    """Takes the callback for a route of a REST server."""
+    await converse(websocket, returned, model=Calculation)
+
+
+async def sent_as_a_dict(conversation: Conversation, message: Calculation) -> None:
+    """Sends what is no Message."""
+    answer: Any = {"type": "result", "value": OPERATORS[message.op](message.a, message.b)}
+    await conversation.send(answer)
+
+
+async def sends_a_dict(websocket: WebSocket) -> None:
+    """Sends a dict."""
+    await converse(websocket, sent_as_a_dict, model=Calculation)
+
+
+async def not_awaited(conversation: Conversation, message: Calculation) -> None:
+    """Forgets the `await` in the callback."""
+    conversation.send(Result(value=OPERATORS[message.op](message.a, message.b)))  # type: ignore[unused-coroutine]
+
+
+async def forgets_the_await_of_send(websocket: WebSocket) -> None:
+    """Its callback never sends."""
+    await converse(websocket, not_awaited, model=Calculation)
+
+
+async def forgets_the_await_of_converse(websocket: WebSocket) -> None:
+    """Never converses."""
+    converse(websocket, calculate, model=Calculation)  # type: ignore[unused-coroutine]
+
+
+def plain(conversation: Conversation, message: Calculation) -> Any:
+    """Is no coroutine function."""
+
+
+async def calls_back_a_plain_function(websocket: WebSocket) -> None:
+    """Forgets the `async` of its callback."""
+    await converse(websocket, plain, model=Calculation)
+
+
+async def calculator_by_hand(websocket: WebSocket) -> None:
+    """Right: without `converse`."""
+    await websocket.accept()
+    while (event := await websocket.receive())["type"] != "websocket.disconnect":
+        try:
+            message = Calculation.model_validate_json(event.get("text") or "")
+            answer: Message = Result(value=OPERATORS[message.op](message.a, message.b))
+        except (ValueError, ZeroDivisionError):
+            answer = Error(expected="a calculation")
+        await websocket.send_text(answer.encode())
+
+
+async def calculate_with_ifs(conversation: Conversation, message: Calculation) -> None:
+    """Looks at the operator first."""
+    if message.op == "/" and message.b == 0:
+        await conversation.send(Error(field="b", expected="a number other than 0"))
+        return
+    await conversation.send(Result(value=OPERATORS[message.op](message.a, message.b)))
+
+
+async def calculator_with_ifs(websocket: WebSocket) -> None:
+    """Right: tests before it divides, and accepts by itself."""
+    await websocket.accept()
+    await converse(websocket, calculate_with_ifs, model=Calculation)
+
+
+@pytest.mark.parametrize("b", ["0", "5e-324", "-1e-10", "1e-9", "1e9", "1e308"])
+@pytest.mark.parametrize("op", ["+", "-", "*", "/"])
+def test_only_a_division_by_0_needs_an_error_of_the_readers_own(op: str, b: str) -> None:
+    """Every other Calculation has a result that can be sent, however large or small its numbers are."""
+    message = parse(f'{{"type": "calculate", "a": 1e9, "op": "{op}", "b": {b}}}', given.Calculation)
+    if isinstance(message, given.Calculation) and (op, b) != ("/", "0"):
+        assert given.Result(value=given.compute(message.a, message.op, message.b)).encode()
+    assert isinstance(message, Error) == (b in {"5e-324", "-1e-10", "1e308"})
+
+
+@pytest.mark.parametrize("answer", [calculator, calculator_by_hand, calculator_with_ifs])
+def test_a_right_calculator_passes(answer: Handler) -> None:
+    """However it is written."""
+    assert verdict(check_calculator, answer).startswith("passed: ")
+
+
 async def stub(websocket: WebSocket) -> None:
     """The stub of all three exercises."""
     raise NotImplementedError
@@ -227,6 +347,11 @@ async def stub(websocket: WebSocket) -> None:
         (knows_one_operator, "expected {'type': 'result', 'value': 9}"),
         (error_of_its_own_shape, 'expected {"type": "error", …}'),
         (dies_on_binary, "KeyError: 'text'"),
+        (returns_its_answer, "send it with `await conversation.send(…)`"),
+        (sends_a_dict, "send takes a Message, got {'type': 'result'"),
+        (forgets_the_await_of_send, "write `await conversation.send(…)`"),
+        (forgets_the_await_of_converse, "write `await converse(…)`"),
+        (calls_back_a_plain_function, "write `async def`"),
         (stub, "stub"),
     ],
 )
@@ -263,6 +388,51 @@ async def countdown(websocket: WebSocket, start: int = 10, pause: float = 1.0) -
 def test_the_solution_of_exercise_3_passes() -> None:
     """The solution passes."""
     assert verdict(check_countdown, countdown).startswith("passed: ")
+
+
+async def countdown_with_first_completed(websocket: WebSocket, start: int = 10, pause: float = 1.0) -> None:
+    """Right: whichever ends first, both end."""
+
+    async def read() -> None:
+        async for _ in websocket.iter_text():
+            pass
+
+    await websocket.accept()
+    tasks = [asyncio.create_task(read()), asyncio.create_task(count(websocket, start, pause))]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+async def countdown_with_a_deadline(websocket: WebSocket, start: int = 10, pause: float = 1.0) -> None:
+    """Right: its pause is a wait for the client's next event."""
+    await websocket.accept()
+    for number in range(start, -1, -1):
+        await websocket.send_text(str(number))
+        try:
+            await asyncio.wait_for(websocket.receive_text(), pause)
+        except TimeoutError:
+            continue
+        except WebSocketDisconnect:
+            return
+    await websocket.close()
+
+
+@pytest.mark.parametrize("answer", [countdown, countdown_with_first_completed, countdown_with_a_deadline])
+def test_a_right_countdown_passes(answer: Handler) -> None:
+    """However it is written."""
+    assert verdict(check_countdown, answer).startswith("passed: ")
+
+
+async def forgets_an_await_in_the_countdown(websocket: WebSocket, start: int = 10, pause: float = 1.0) -> None:
+    """Never counts."""
+    await websocket.accept()
+    count(websocket, start, pause)  # type: ignore[unused-coroutine]
+    async for _ in websocket.iter_text():
+        pass
 
 
 async def only_counts(websocket: WebSocket, start: int = 10, pause: float = 1.0) -> None:
@@ -338,11 +508,12 @@ async def fails_when_the_client_leaves(websocket: WebSocket, start: int = 10, pa
 @pytest.mark.parametrize(
     ("answer", "help"),
     [
+        (forgets_an_await_in_the_countdown, "write `await count(…)`"),
         (only_counts, "the client left, but only_counts still runs"),
         (gathers, "the client left, but gathers still runs"),
         (forgets_its_task, "the task count still runs; cancel and await it in a `finally`"),
         (stops_at_one, "expected '0', but the connection was closed: code 1000"),
-        (just_returns, "after 0 the client saw 1006; close it yourself"),
+        (just_returns, "after 0 the client saw 1006; close the connection yourself"),
         (ignores_the_pause, "sleep for `pause` seconds"),
         (blocks, "no time.sleep"),
         (fails_when_the_client_leaves, "raised WebSocketDisconnect"),

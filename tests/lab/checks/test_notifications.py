@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from fastapi.sse import ServerSentEvent
-from lab.checks.notifications import check_digest, check_mute, check_stream
+from lab.checks.notifications import check_digest, check_mute, check_receive, check_stream
 
 from tests.lab.checks.verdicts import verdict
 
@@ -20,6 +20,130 @@ Answer = Callable[..., Any]
 
 
 # exercise 1
+
+
+def receive(phone: Any, message: dict[str, Any]) -> None:
+    """The solution of exercise 1."""
+    if message["type"] == "notification" and message["position"] > phone.position:
+        phone.position = message["position"]
+        phone.shown.append(message["text"])
+
+
+def leaves_early(phone: Any, message: dict[str, Any]) -> None:
+    """Another right one: it returns for what it leaves out."""
+    if message["type"] != "notification":
+        return
+    if message["position"] <= phone.position:
+        return
+    phone.shown += [message["text"]]
+    phone.position = message["position"]
+
+
+def by_the_text(phone: Any, message: dict[str, Any]) -> None:
+    """Another right one: it takes what has a text."""
+    if "text" in message and phone.position < message["position"]:
+        phone.position = max(phone.position, message["position"])
+        phone.shown.append(message["text"])
+
+
+def stub_receive(phone: Any, message: dict[str, Any]) -> None:
+    """As the notebook has it."""
+    raise NotImplementedError
+
+
+def shows_all(phone: Any, message: dict[str, Any]) -> None:
+    """Shows what comes again."""
+    if message["type"] == "notification":
+        phone.position = message["position"]
+        phone.shown.append(message["text"])
+
+
+def only_the_last(phone: Any, message: dict[str, Any]) -> None:
+    """Knows the last position again, but no older one."""
+    if message["type"] == "notification" and message["position"] != phone.position:
+        phone.position = message["position"]
+        phone.shown.append(message["text"])
+
+
+def dies_of_a_mark(phone: Any, message: dict[str, Any]) -> None:
+    """Takes everything for a notification."""
+    if message["position"] >= phone.position:
+        phone.shown.append(message["text"])
+
+
+def dies_of_a_new_mark(phone: Any, message: dict[str, Any]) -> None:
+    """Takes everything that is new for a notification."""
+    if message["position"] > phone.position:
+        phone.shown.append(message["text"])
+        phone.position = message["position"]
+
+
+def notes_marks(phone: Any, message: dict[str, Any]) -> None:
+    """Notes the position of a read mark."""
+    if message["position"] > phone.position:
+        if "text" in message:
+            phone.shown.append(message["text"])
+        phone.position = message["position"]
+
+
+def never_notes(phone: Any, message: dict[str, Any]) -> None:
+    """Shows, and does not note."""
+    if message["type"] == "notification" and message["position"] > phone.position:
+        phone.shown.append(message["text"])
+
+
+def never_shows(phone: Any, message: dict[str, Any]) -> None:
+    """Notes, and does not show."""
+    if message["type"] == "notification":
+        phone.position = max(phone.position, message["position"])
+
+
+def by_known_texts(phone: Any, message: dict[str, Any]) -> None:
+    """Compares texts."""
+    if message["type"] == "notification" and message["text"] not in phone.shown:
+        phone.position = message["position"]
+        phone.shown.append(message["text"])
+
+
+def the_next_one(phone: Any, message: dict[str, Any]) -> None:
+    """Waits for the position that follows."""
+    if message["type"] == "notification" and message["position"] == phone.position + 1:
+        phone.position = message["position"]
+        phone.shown.append(message["text"])
+
+
+def shows_dicts(phone: Any, message: dict[str, Any]) -> None:
+    """Shows the whole message."""
+    if message["type"] == "notification" and message["position"] > phone.position:
+        phone.position = message["position"]
+        phone.shown.append(message)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (receive, "passed: each notification is shown and noted once"),
+        (leaves_early, "passed: each notification is shown and noted once"),
+        (by_the_text, "passed: each notification is shown and noted once"),
+        (stub_receive, "still the stub"),
+        (shows_all, "that came twice"),
+        (only_the_last, "an old one came again"),
+        (dies_of_a_mark, "phone.position is 0, expected 1"),
+        (dies_of_a_new_mark, "raised KeyError: 'text'"),
+        (notes_marks, "nothing to show, and nothing to note"),
+        (never_notes, "phone.position is 0, expected 1"),
+        (never_shows, "show what is new"),
+        (by_known_texts, "it is new, although its text is known"),
+        (the_next_one, "positions may have gaps"),
+        (shows_dicts, "show what is new"),
+    ],
+)
+def test_receive(answer: Answer, said: str) -> None:
+    """The verdict on a phone says after which message it has shown or noted something else."""
+    assert said in verdict(check_receive, answer)
+
+
+# mute, in deeper/four-ways
 
 
 Functions = tuple[Callable[[str], Any], Callable[[dict[str, Any]], Any]]
@@ -125,6 +249,11 @@ def twice(outbox: Any) -> Functions:
     return hear, put_twice
 
 
+def another_method(outbox: Any) -> Functions:
+    """Calls a method of a queue."""
+    return muting(outbox)[0], outbox.put_nowait
+
+
 def coroutine(outbox: Any) -> Functions:
     """Is asynchronous where nothing waits."""
     hear, now = muting(outbox)
@@ -138,21 +267,22 @@ def coroutine(outbox: Any) -> Functions:
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (muting, "passed: a muted kind is quiet on this device only"),
+        (muting, "passed: on this device only positions arrive of a muted kind"),
         (stub_muting, "still the stub"),
         (one_set_for_all, "one for each device"),
         (silent, "would ask for it again when it comes back"),
         (spoils_dict, "put has changed the dict"),
-        (deaf_ears, "of a muted kind only the position"),
+        (deaf_ears, "of a muted kind pass on only the position"),
         (only_one, "is 'chat' still muted after the others?"),
         (forgetful, "raised KeyError: 'chat'"),
         (one_function, "expected two functions: `return hear, put`"),
         (twice, "call `outbox.put` once"),
+        (another_method, "raised AttributeError: 'Outbox' object has no attribute 'put_nowait' in the line `return"),
         (coroutine, "write it with `def` instead of `async def`"),
     ],
 )
 def test_mute(answer: Answer, said: str) -> None:
-    """Each way to mute too much or too little is told as what a device got and should have got."""
+    """The verdict on muting too much or too little says what a device got and should have got."""
     assert said in verdict(check_mute, answer)
 
 
@@ -216,6 +346,15 @@ def sorted_kinds(missed: list[Notification], read: int, away: float) -> list[Not
     return digest(sorted(missed, key=lambda one: one["kind"]), read, away)
 
 
+def most_common(missed: list[Notification], read: int, away: float) -> list[Notification]:
+    """Begins with the kind of which there are most."""
+    unread = [one for one in missed if one["position"] > read]
+    if not unread or away < 3600:
+        return unread
+    text = ", ".join(f"{number} {kind}" for kind, number in Counter(one["kind"] for one in unread).most_common())
+    return [{"position": unread[-1]["position"], "text": text}]
+
+
 def nothing(missed: list[Notification], read: int, away: float) -> None:
     """Returns nothing."""
     digest(missed, read, away)
@@ -230,21 +369,22 @@ def spoils(missed: list[Notification], read: int, away: float) -> list[Notificat
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (digest, "passed: what is read is left out"),
+        (digest, "passed: read notifications are left out"),
         (stub_digest, "still the stub"),
-        (counts_read, "under an hour each that is unread comes as it is"),
+        (counts_read, "under an hour, return the unread notifications as they are"),
         (late, "an hour is 3,600 seconds"),
         (never, "an hour is 3,600 seconds"),
         (bare, "return a list, also for one or none"),
         (falls, "raised IndexError"),
         (first_position, "the position is that of the last"),
-        (sorted_kinds, "in the order in which the kinds came"),
+        (sorted_kinds, "in the order in which the kinds first appear"),
+        (most_common, "in the order in which the kinds first appear"),
         (nothing, "does the function `return` it?"),
         (spoils, "has changed the list that it was given"),
     ],
 )
 def test_digest(answer: Answer, said: str) -> None:
-    """Each wrong digest is told with what was missed, read, and for how long the device was away."""
+    """The verdict on a wrong digest says what was missed and read, and how long the device was away."""
     assert said in verdict(check_digest, answer)
 
 
@@ -257,7 +397,26 @@ async def stream(inbox: Any, last_event_id: int) -> AsyncIterator[ServerSentEven
     with inbox.watching(news.put_nowait, last_event_id):
         while True:
             message = json.loads(await news.get())
+            if message["type"] == "notification":
+                yield ServerSentEvent(raw_data=message["text"], id=str(message["position"]))
+
+
+async def dies_of_a_mark_too(inbox: Any, last_event_id: int) -> AsyncIterator[ServerSentEvent]:
+    """Takes every message for a notification."""
+    news: asyncio.Queue[str] = asyncio.Queue()
+    with inbox.watching(news.put_nowait, last_event_id):
+        while True:
+            message = json.loads(await news.get())
             yield ServerSentEvent(raw_data=message["text"], id=str(message["position"]))
+
+
+async def sends_marks(inbox: Any, last_event_id: int) -> AsyncIterator[ServerSentEvent]:
+    """Makes an event of a read mark."""
+    news: asyncio.Queue[str] = asyncio.Queue()
+    with inbox.watching(news.put_nowait, last_event_id):
+        while True:
+            message = json.loads(await news.get())
+            yield ServerSentEvent(raw_data=message.get("text", ""), id=str(message["position"]))
 
 
 async def stub_stream(inbox: Any, last_event_id: int) -> AsyncIterator[ServerSentEvent]:
@@ -268,18 +427,18 @@ async def stub_stream(inbox: Any, last_event_id: int) -> AsyncIterator[ServerSen
 
 async def a_coroutine(inbox: Any, last_event_id: int) -> list[str]:
     """No generator."""
-    return list(inbox.log)
+    return list(inbox.texts)
 
 
 async def only_history(inbox: Any, last_event_id: int) -> AsyncIterator[ServerSentEvent]:
     """Ends when everything is said."""
-    for position, text in enumerate(inbox.log[last_event_id:], last_event_id + 1):
+    for position, text in enumerate(inbox.texts[last_event_id:], last_event_id + 1):
         yield ServerSentEvent(raw_data=text, id=str(position))
 
 
 async def only_news(inbox: Any, last_event_id: int) -> AsyncIterator[ServerSentEvent]:
     """Leaves out what was there."""
-    async for event in stream(inbox, len(inbox.log)):
+    async for event in stream(inbox, len(inbox.texts)):
         yield event
 
 
@@ -318,10 +477,11 @@ async def stays(inbox: Any, last_event_id: int) -> AsyncIterator[ServerSentEvent
     news: asyncio.Queue[str] = asyncio.Queue()
     with inbox.watching(news.put_nowait, last_event_id):
         pass
-    inbox.devices.add(news.put_nowait)
+    inbox.devices.append(news.put_nowait)
     while True:
         message = json.loads(await news.get())
-        yield ServerSentEvent(raw_data=message["text"], id=str(message["position"]))
+        if message["type"] == "notification":
+            yield ServerSentEvent(raw_data=message["text"], id=str(message["position"]))
 
 
 async def blocks(inbox: Any, last_event_id: int) -> AsyncIterator[ServerSentEvent]:
@@ -339,6 +499,12 @@ async def deaf(inbox: Any, last_event_id: int) -> AsyncIterator[ServerSentEvent]
     await asyncio.sleep(60)
 
 
+async def another_name(inbox: Any, last_event_id: int) -> AsyncIterator[ServerSentEvent]:
+    """Calls a method that the inbox does not have."""
+    with inbox.watch(print, last_event_id):
+        yield ServerSentEvent(raw_data="")
+
+
 async def doubles(inbox: Any, last_event_id: int) -> AsyncIterator[ServerSentEvent]:
     """Says each twice."""
     async for event in stream(inbox, last_event_id):
@@ -349,22 +515,26 @@ async def doubles(inbox: Any, last_event_id: int) -> AsyncIterator[ServerSentEve
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (stream, "passed: what was missed comes, then what is pushed"),
+        (stream, "passed: missed and new notifications come with ids"),
         (stub_stream, "still the stub"),
-        (a_coroutine, "stream is no async generator"),
+        (a_coroutine, "stream is not an async generator"),
+        (dies_of_a_mark_too, "raised KeyError: 'text'"),
+        (dies_of_a_mark_too, "when a read mark came"),
+        (sends_marks, "a read mark has no text, and is no event"),
         (only_history, "the stream ended"),
-        (only_news, "first of all comes what the inbox has already"),
-        (from_the_start, "begin after `last_event_id`"),
-        (without_ids, "without an id the browser cannot resume"),
+        (only_news, "send first what the inbox has already"),
+        (from_the_start, "start after `last_event_id`"),
+        (without_ids, "without an id the browser can't resume"),
         (number_ids, "stream raised ValidationError"),
-        (quoted, "hand over the text as `raw_data`"),
-        (unread_json, "comes out of the queue is JSON"),
-        (stays, "the inbox still tells its queue"),
+        (quoted, "pass the text as `raw_data`"),
+        (unread_json, "the queue holds JSON"),
+        (stays, "the inbox still puts into its queue"),
         (blocks, "stream blocks the server's loop"),
         (deaf, "watch with a `put` that wakes your loop"),
-        (doubles, "each notification once"),
+        (another_name, "stream raised AttributeError: 'Inbox' object has no attribute 'watch' in the line `with inbox"),
+        (doubles, "send each notification once"),
     ],
 )
 def test_stream(answer: Answer, said: str) -> None:
-    """Each wrong stream is told by what its client saw, or by what was left behind."""
+    """The verdict on a wrong stream says what its client saw, or what was left behind."""
     assert said in verdict(check_stream, answer)

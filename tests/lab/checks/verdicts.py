@@ -13,6 +13,6 @@ def verdict(check: Callable[..., Any], answer: Any) -> str:
     """What the check says about an answer, on one line and within its time."""
     start = time.monotonic()
     said = str(check(answer))
-    assert time.monotonic() - start < 4  # 2 s on a machine that is not busy with other tests
+    assert time.monotonic() - start < 10  # 2 s on a quiet machine, the rest is for a busy one
     assert "\n" not in said
     return said

@@ -1,4 +1,4 @@
-"""What a broker must answer, as a model in plain Python, and a machine that compares the two in any order of calls."""
+"""What a broker must answer, as a model in plain Python, and a machine that compares both in any order of calls."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from server.broker import Limits, Position
-from tests.server.broker.conftest import Opening
-from tests.server.broker.heard import Heard
+from tests.server.broker.conftest import MakeBroker
+from tests.server.broker.recorder import Recorder
 
 __all__ = ["BrokerMachine", "Clock", "machine"]
 
@@ -45,7 +45,7 @@ class _Log:
     signals: list[str] = field(default_factory=list)
 
     def first(self, now: float) -> int:
-        """The offset of the oldest that is kept."""
+        """Return the offset of the oldest record that is kept."""
         for offset in range(max(1, len(self.entries) - LIMITS.records + 1), len(self.entries) + 1):
             if self.entries[offset - 1][1] >= now - LIMITS.seconds:
                 return offset
@@ -53,11 +53,11 @@ class _Log:
 
 
 @dataclass
-class _Visit:
-    """One subscription of the model: what its listener must have heard."""
+class _Subscribed:
+    """One subscription of the model: what its listener must have received."""
 
     topic: str
-    heard: Heard
+    received: Recorder
     stack: AsyncExitStack
     payloads: list[str] = field(default_factory=list)
     signals: list[str] = field(default_factory=list)
@@ -65,9 +65,9 @@ class _Visit:
 
 
 class BrokerMachine(RuleBasedStateMachine):
-    """Any order of publish, history, subscribe, signal, drop and, where there is a `clock`, passing time."""
+    """Any order of publish, history, subscribe, signal, drop and, with a `clock`, passing time."""
 
-    opening: ClassVar[Opening]
+    make_broker: ClassVar[MakeBroker]
     clock: ClassVar[Clock | None]
 
     def __init__(self) -> None:
@@ -75,12 +75,12 @@ class BrokerMachine(RuleBasedStateMachine):
         self._name = uuid.uuid4().hex  # an engine keeps the topics of the example before
         self._clock = self.clock
         self._logs: dict[str, _Log] = {}
-        self._visits: list[_Visit] = []
+        self._subscribed: list[_Subscribed] = []
         self._old_epochs = [""]
         self._count = 0
         self._runner = asyncio.Runner()
         self._stack = AsyncExitStack()
-        self._broker = self._run(self._stack.enter_async_context(type(self).opening(LIMITS)))
+        self._broker = self._run(self._stack.enter_async_context(type(self).make_broker(LIMITS)))
 
     def _run(self, call: Coroutine[Any, Any, T]) -> T:
         return self._runner.run(call)
@@ -117,9 +117,9 @@ class BrokerMachine(RuleBasedStateMachine):
         if key is not None:
             log.keys[key] = (len(log.entries), self._now)
         self._learn(log, position)
-        for visit in self._visits:
-            if visit.topic == topic:
-                visit.payloads.append(payload)
+        for subscribed in self._subscribed:
+            if subscribed.topic == topic:
+                subscribed.payloads.append(payload)
 
     @rule(topic=TOPICS)
     def signal(self, topic: str) -> None:
@@ -127,13 +127,13 @@ class BrokerMachine(RuleBasedStateMachine):
         self._count += 1
         payload = f"signal {self._count}"
         self._run(self._broker.signal(self._topic(topic), payload))
-        for visit in self._visits:
-            if visit.topic == topic:
-                visit.signals.append(payload)
+        for subscribed in self._subscribed:
+            if subscribed.topic == topic:
+                subscribed.signals.append(payload)
 
     @rule(topic=TOPICS, back=st.integers(-1, 7), known=st.booleans(), limit=st.none() | st.integers(0, 5))
     def resume(self, topic: str, back: int, known: bool, limit: int | None) -> None:
-        """Ask for what came after a position: a recent one, one of the future, or one of an epoch that is gone."""
+        """Read what comes after a position: a recent one, one of the future, or one of an old epoch."""
         log = self._logs[topic]
         last = len(log.entries)
         offset = max(0, last - back)
@@ -147,8 +147,8 @@ class BrokerMachine(RuleBasedStateMachine):
         self._check(log, history.records, list(range(offset + 1 if complete else first, last + 1))[:limit])
 
     @rule(topic=TOPICS, limit=st.none() | st.integers(0, 5))
-    def look(self, topic: str, limit: int | None) -> None:
-        """Ask for the newest."""
+    def read_newest(self, topic: str, limit: int | None) -> None:
+        """Read the newest records."""
         log = self._logs[topic]
         history = self._run(self._broker.history(self._topic(topic), limit=limit))
         self._learn(log, history.position)
@@ -160,22 +160,24 @@ class BrokerMachine(RuleBasedStateMachine):
         assert [record.position for record in records] == [Position(log.epoch, offset) for offset in offsets]
         assert [record.payload for record in records] == [log.entries[offset - 1][0] for offset in offsets]
 
-    @precondition(lambda self: len(self._visits) < 4)
+    @precondition(lambda self: len(self._subscribed) < 4)
     @rule(topic=TOPICS)
-    def come(self, topic: str) -> None:
+    def subscribe(self, topic: str) -> None:
         """Subscribe one more listener."""
-        visit = _Visit(topic, Heard(), AsyncExitStack())
-        position = self._run(visit.stack.enter_async_context(self._broker.subscribe(self._topic(topic), visit.heard)))
+        subscribed = _Subscribed(topic, Recorder(), AsyncExitStack())
+        position = self._run(
+            subscribed.stack.enter_async_context(self._broker.subscribe(self._topic(topic), subscribed.received))
+        )
         self._learn(self._logs[topic], position)
-        self._visits.append(visit)
+        self._subscribed.append(subscribed)
 
-    @precondition(lambda self: self._visits)
+    @precondition(lambda self: self._subscribed)
     @rule(data=st.data())
-    def go(self, data: st.DataObject) -> None:
+    def unsubscribe(self, data: st.DataObject) -> None:
         """Unsubscribe one of them."""
-        visit = data.draw(st.sampled_from(self._visits))
-        self._visits.remove(visit)
-        self._run(visit.stack.aclose())
+        subscribed = data.draw(st.sampled_from(self._subscribed))
+        self._subscribed.remove(subscribed)
+        self._run(subscribed.stack.aclose())
 
     @rule(topic=TOPICS)
     def drop(self, topic: str) -> None:
@@ -184,9 +186,9 @@ class BrokerMachine(RuleBasedStateMachine):
             self._old_epochs.append(self._logs[topic].epoch)
         self._run(self._broker.drop(self._topic(topic)))
         self._logs[topic] = _Log()
-        for visit in self._visits:
-            if visit.topic == topic:
-                visit.resets += 1
+        for subscribed in self._subscribed:
+            if subscribed.topic == topic:
+                subscribed.resets += 1
 
     @precondition(lambda self: self._clock is not None)
     @rule(seconds=st.sampled_from([-5.0, 0.0, 1.0, 30.0, 59.0, 61.0, 101.0]))
@@ -196,25 +198,27 @@ class BrokerMachine(RuleBasedStateMachine):
         self._clock.now += seconds
 
     @invariant()
-    def everybody_heard_what_is_theirs(self) -> None:
-        """Each listener has heard what came while it listened, in order, and nothing else."""
-        for visit in self._visits:
-            self._run(self._heard_all(visit))
+    def every_listener_received_what_is_published(self) -> None:
+        """Each listener has received what was published while it listened, in order, and nothing else."""
+        for subscribed in self._subscribed:
+            self._run(self._received_all(subscribed))
 
-    async def _heard_all(self, visit: _Visit) -> None:
-        heard = visit.heard
-        await heard.until(records=len(visit.payloads), signals=len(visit.signals), resets=visit.resets)
-        assert (heard.payloads, heard.signals) == (visit.payloads, visit.signals)
-        assert len(heard.resets) == visit.resets
+    async def _received_all(self, subscribed: _Subscribed) -> None:
+        received = subscribed.received
+        await received.until(
+            records=len(subscribed.payloads), signals=len(subscribed.signals), resets=subscribed.resets
+        )
+        assert (received.payloads, received.signals) == (subscribed.payloads, subscribed.signals)
+        assert len(received.resets) == subscribed.resets
 
     def teardown(self) -> None:
         """Close everything."""
-        for visit in self._visits:
-            self._run(visit.stack.aclose())
+        for subscribed in self._subscribed:
+            self._run(subscribed.stack.aclose())
         self._run(self._stack.aclose())
         self._runner.close()
 
 
-def machine(opening: Opening, clock: Clock | None = None) -> type[BrokerMachine]:
-    """The machine for one kind of broker; with its clock, where the test has it in hand."""
-    return type("Machine", (BrokerMachine,), {"opening": staticmethod(opening), "clock": clock})
+def machine(make_broker: MakeBroker, clock: Clock | None = None) -> type[BrokerMachine]:
+    """Return the machine for one kind of broker; with its clock, if the test moves it."""
+    return type("Machine", (BrokerMachine,), {"make_broker": staticmethod(make_broker), "clock": clock})

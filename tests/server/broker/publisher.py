@@ -1,4 +1,4 @@
-"""A process to be killed: it publishes to a file without an end, and prints each offset that is acknowledged."""
+"""A process to be killed: it publishes to a file without end, and prints each offset that is acknowledged."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from itertools import count
 
 from server.broker import Limits
-from server.broker.local import LocalBroker
+from server.broker.sqlite.broker import LocalBroker
 
 PUBLISHERS = 4
 

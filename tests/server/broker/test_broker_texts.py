@@ -1,15 +1,16 @@
-"""Every broker takes the same topics, keys and payloads, returns them as they were, and says why it refuses one."""
+"""Every broker accepts the same topics, keys and payloads, returns them unchanged, and says why it refuses one."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 import pytest
 
 from server.broker import BrokerError, Limits, PayloadError
-from tests.server.broker.conftest import Opening
-from tests.server.broker.heard import Heard
+from tests.server.broker.conftest import MakeBroker
+from tests.server.broker.recorder import Recorder
+
+pytestmark = pytest.mark.anyio
 
 REFUSED = {
     "empty payload": (("t", "", None), "the payload is empty"),
@@ -26,89 +27,65 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_no_broker_takes_is_refused(opening: Opening, case: str) -> None:
+async def test_bad_payload_topic_or_key_is_refused(make_broker: MakeBroker, case: str) -> None:
     """Too long or empty, in bytes of UTF-8: a PayloadError with the value, and nothing is stored."""
     (topic, payload, key), message = REFUSED[case]
-
-    async def run() -> None:
-        async with opening(Limits(payload_bytes=10)) as broker:
+    async with make_broker(Limits(payload_bytes=10)) as broker:
+        with pytest.raises(PayloadError, match=message):
+            await broker.publish(topic, payload, key=key)
+        if key is None:
             with pytest.raises(PayloadError, match=message):
-                await broker.publish(topic, payload, key=key)
-            if key is None:
-                with pytest.raises(PayloadError, match=message):
-                    await broker.signal(topic, payload)
-            assert (await broker.history("t")).position.offset == 0
-
-    asyncio.run(run())
+                await broker.signal(topic, payload)
+        assert (await broker.history("t")).position.offset == 0
 
 
 @pytest.mark.parametrize("call", ["history", "subscribe", "drop"])
-def test_bad_topic_is_refused_everywhere(opening: Opening, call: str) -> None:
-    """No way to ask for a topic takes one that cannot be published to."""
-
-    async def run() -> None:
-        async with opening(Limits()) as broker:
-            calls: dict[str, Callable[[], object]] = {
-                "history": lambda: broker.history(""),
-                "drop": lambda: broker.drop(""),
-                "subscribe": lambda: broker.subscribe("", Heard()).__aenter__(),
-            }
-            with pytest.raises(PayloadError, match="the topic is empty"):
-                await calls[call]()  # type: ignore[misc]  # each is a coroutine
-
-    asyncio.run(run())
+async def test_bad_topic_is_refused_everywhere(make_broker: MakeBroker, call: str) -> None:
+    """Every method refuses a topic that publish refuses."""
+    async with make_broker(Limits()) as broker:
+        calls: dict[str, Callable[[], object]] = {
+            "history": lambda: broker.history(""),
+            "drop": lambda: broker.drop(""),
+            "subscribe": lambda: broker.subscribe("", Recorder()).__aenter__(),
+        }
+        with pytest.raises(PayloadError, match="the topic is empty"):
+            await calls[call]()  # type: ignore[misc]  # each is a coroutine
 
 
-def test_longest_that_is_taken(opening: Opening) -> None:
-    """A payload of exactly the limit in bytes, and topic and key of 200 characters, are taken."""
-
-    async def run() -> None:
-        async with opening(Limits(payload_bytes=10)) as broker:
-            assert (await broker.publish("😀" * 200, "é" * 5, key="😀" * 200)).offset == 1
-
-    asyncio.run(run())
+async def test_longest_names_and_payload_are_accepted(make_broker: MakeBroker) -> None:
+    """A payload of exactly the limit in bytes, and a topic and a key of 200 characters, are accepted."""
+    async with make_broker(Limits(payload_bytes=10)) as broker:
+        assert (await broker.publish("😀" * 200, "é" * 5, key="😀" * 200)).offset == 1
 
 
-def test_negative_limit_is_refused(opening: Opening) -> None:
-    """A limit below 0 is a mistake of the caller, and not "everything"."""
-
-    async def run() -> None:
-        async with opening(Limits()) as broker:
-            with pytest.raises(ValueError, match="limit must be 0 or more, got -1"):
-                await broker.history("t", limit=-1)
-
-    asyncio.run(run())
+async def test_negative_limit_is_refused(make_broker: MakeBroker) -> None:
+    """A limit below 0 is a mistake; it doesn't mean "everything"."""
+    async with make_broker(Limits()) as broker:
+        with pytest.raises(ValueError, match="limit must be 0 or more, got -1"):
+            await broker.history("t", limit=-1)
 
 
-def test_closed_broker_refuses(opening: Opening) -> None:
-    """After its block every call raises at once, and health is not ready: nobody waits for ever."""
-
-    async def run() -> None:
-        async with opening(Limits()) as broker:
-            await broker.publish("t", "a")
-        for call in (broker.publish("t", "b"), broker.signal("t", "b"), broker.history("t"), broker.drop("t")):
-            with pytest.raises(BrokerError):
-                await call
+async def test_closed_broker_refuses(make_broker: MakeBroker) -> None:
+    """After its block every call raises at once, and health isn't ready: no call waits for ever."""
+    async with make_broker(Limits()) as broker:
+        await broker.publish("t", "a")
+    for call in (broker.publish("t", "b"), broker.signal("t", "b"), broker.history("t"), broker.drop("t")):
         with pytest.raises(BrokerError):
-            await broker.subscribe("t", Heard()).__aenter__()
-        assert not broker.health().ready
-
-    asyncio.run(run())
+            await call
+    with pytest.raises(BrokerError):
+        await broker.subscribe("t", Recorder()).__aenter__()
+    assert not broker.health().ready
 
 
 @pytest.mark.parametrize(
     "payload", ["x", "é→😀", 'line\n"quoted" \\ \t', "nul\x00inside", " ", "{}", "0", "\u2028\ufeff"]
 )
-def test_text_comes_back_as_it_was(opening: Opening, payload: str) -> None:
-    """Topic, payload and key are any text; nothing is escaped, trimmed or taken for a number."""
-
-    async def run() -> None:
-        async with opening(Limits()) as broker, broker.subscribe(payload, heard := Heard()):
-            await broker.publish(payload, payload, key=payload)
-            await broker.publish(payload, payload, key=payload)
-            await heard.until(records=1)
-            [stored] = (await broker.history(payload)).records
-            assert heard.records == [stored]
-            assert (stored.topic, stored.payload) == (payload, payload)
-
-    asyncio.run(run())
+async def test_text_comes_back_unchanged(make_broker: MakeBroker, payload: str) -> None:
+    """Topic, payload and key can be any text; nothing is escaped, trimmed or converted to a number."""
+    async with make_broker(Limits()) as broker, broker.subscribe(payload, received := Recorder()):
+        await broker.publish(payload, payload, key=payload)
+        await broker.publish(payload, payload, key=payload)
+        await received.until(records=1)
+        [stored] = (await broker.history(payload)).records
+        assert received.records == [stored]
+        assert (stored.topic, stored.payload) == (payload, payload)

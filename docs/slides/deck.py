@@ -1,0 +1,215 @@
+"""A deck: the slides of an outline as HTML, with what each needs from the lesson and the guide."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+from html import escape, unescape
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+
+from . import code, drawings
+from .guide import TEACHING, Guide
+from .lesson import NOTEBOOKS, Cell, Lesson, Question, printed
+from .notes import Notes
+from .outline import Slide
+from .plan import Plan, numbers
+
+NOT_PLANNED = "<p>Not in the 90-minute plan.</p>"
+STEP = '<i class="fragment step"></i>'
+MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable("table")
+
+
+class Deck:
+    """The slides of one lesson; a short deck has those of the 90-minute plan, with the same numbers."""
+
+    def __init__(self, lesson: Lesson, outline: list[Slide], *, short: bool = False) -> None:
+        self.lesson = lesson
+        self.outline = outline
+        self.short = short
+        self.guide = Guide(lesson.name)
+        self.plan = Plan(self.guide)
+        self.notes = Notes(lesson, self.guide, outline)
+
+    def slides(self) -> Iterator[str]:
+        """Return each slide as a ``<section>`` that knows its number in the full deck."""
+        for number, section in enumerate(self._all(), 1):
+            numbered = section.replace("<section", f'<section data-number="{number}"', 1)
+            if number in self.plan.slides:
+                yield numbered
+            elif not self.short:
+                yield numbered.replace('<aside class="notes">', f'<aside class="notes">{NOT_PLANNED}', 1)
+
+    def _all(self) -> Iterator[str]:
+        """Each slide of the full deck."""
+        for number, slide in enumerate(self.outline):
+            notes = self.notes.of(number)
+            if "quiz" in slide.keys:
+                yield from self._quiz(slide)
+            elif number == 0:
+                yield self._title(slide, notes)
+            else:
+                yield self._section(slide, notes)
+
+    def _title(self, slide: Slide, notes: str) -> str:
+        number, _, name = self.lesson.title.partition(" · ")
+        return _slide(
+            "title",
+            f'<div><p class="number">Lesson {number}</p><h1>{name}</h1>'
+            f'<p class="promise">{_inline(self.lesson.promise)}</p><p class="fields">'
+            '<span class="field" data-name="author" data-hint="Your name" contenteditable></span>'
+            '<span class="field" data-name="date" data-hint="Date" contenteditable></span></p></div>'
+            + self._picture(slide),
+            notes,
+        )
+
+    def _section(self, slide: Slide, notes: str) -> str:
+        kind = next((key for key in ("predict", "exercise", "summary") if key in slide.keys), "plain")
+        if kind == "predict":
+            return self._prediction(slide, notes)
+        parts = [f'<p class="say">{_inline(line)}</p>' for line in slide.text]
+        if "code" in slide.keys:
+            parts.append(self._code(slide))
+        elif "output" in slide.keys:
+            parts.append(
+                code.output([printed(self.lesson[one]) for one in slide.ids("output")], hidden=bool(slide.text))
+            )
+        if "exercise" in slide.keys:
+            parts.append(code.block(self.lesson.stub(slide.one("exercise")).source))
+        if "picture" in slide.keys:
+            parts.append(self._picture(slide))
+        if "stepper" in slide.keys:
+            parts.append(self._stepper(slide.one("stepper")))
+        if "table" in slide.keys:
+            parts.append(self._table(slide.one("table")))
+        if "chart" in slide.keys:
+            parts.append('<div class="charts">' + "".join(_chart(one) for one in slide.keys["chart"]) + "</div>")
+        if "summary" in slide.keys:
+            points = self.lesson.summary(slide.cells[-1])
+            kept = numbers(slide.one("short")) if self.short else []
+            items = "".join(
+                f'<li class="fragment">{_inline(point)}</li>'
+                for number, point in enumerate(points, 1)
+                if not kept or number in kept
+            )
+            parts.append(f"<ol>{items}</ol>")
+        return _slide(kind, _body(self._where(slide), _inline(slide.title), "".join(parts)), notes)
+
+    def _where(self, slide: Slide) -> str:
+        title = self.lesson.section(slide.cells[-1]) if slide.cells else ""
+        if "exercise" in slide.keys:
+            name, _ = self.lesson.exercise(slide.one("exercise"))
+            title = f"{name} · {round(int(self.guide.minutes(name)) * 4 / 3)} minutes"  # with a class
+        if "summary" in slide.keys:
+            title = "Summary"
+        return _inline(title)
+
+    def _code(self, slide: Slide) -> str:
+        cell = self.lesson[slide.one("code")]
+        shown = "" if slide.one("output") == "hidden" or _drawn(cell) else printed(cell)
+        if "shows" in slide.keys:
+            shown = "\n".join(printed(self.lesson[one]) for one in slide.ids("shows"))
+        try:
+            return code.cell(cell.source, shown, slide.one("lines"), slide.one("steps"), _taken(slide))
+        except ValueError as error:
+            raise ValueError(f"{self.lesson.name}, {slide.title!r}: {error}") from error
+
+    def _prediction(self, slide: Slide, notes: str) -> str:
+        question = self.lesson.prediction(slide.one("predict"))
+        proof = [printed(self.lesson[one]) for one in slide.ids("shows")]
+        context = "".join(f'<p class="say">{_inline(line)}</p>' for line in slide.text)
+        return _asked(
+            "predict", f"Predict · {self._where(slide)}", question, notes, answer=code.proof(proof), context=context
+        )
+
+    def _quiz(self, slide: Slide) -> Iterator[str]:
+        questions = self.lesson.quiz(slide.one("quiz"))
+        for number, question in enumerate(questions, 1):
+            answer = f'<p class="fragment why" data-fragment-index="0">{_inline(question.explanation)}</p>'
+            yield _asked("quiz", f"Quiz · {number} of {len(questions)}", question, _notes(question), answer=answer)
+
+    def _picture(self, slide: Slide) -> str:
+        name = slide.one("picture")
+        if "." not in name:
+            svg = next(
+                output.data["image/svg+xml"]
+                for output in self.lesson[name].outputs
+                if "image/svg+xml" in output.get("data", {})
+            )
+            told = " ".join(re.findall(r"<(?:title|desc)>(.*?)</(?:title|desc)>", svg, re.DOTALL))
+            return drawings.image(drawings.without(svg, slide.one("cut")), unescape(told))
+        path = next(folder / name for folder in (TEACHING / "images", NOTEBOOKS / "images") if (folder / name).exists())
+        return _file(path, slide.one("alt"))
+
+    def _stepper(self, cell_id: str) -> str:
+        html = next(output.data["text/html"] for output in self.lesson[cell_id].outputs if "data" in output)
+        steps = html.partition(" checked>")[2].count("<input")
+        return f'<div class="live">{html}</div>{"".join([STEP] * steps)}'
+
+    def _table(self, named: str) -> str:
+        cell_id, _, heading = named.partition(", ")
+        tables = re.findall(r"^\|.+\n\|[-|]+\|\n(?:\|.*(?:\n|\Z))+", self.lesson[cell_id].source, re.MULTILINE)
+        table = next(one for one in tables if one[1:].strip().startswith(heading))
+        html = str(MARKDOWN.render(table))
+        return html.replace("<table>", '<table class="dense">') if len(table) > 450 else html
+
+
+def _asked(kind: str, where: str, question: Question, notes: str, *, answer: str, context: str = "") -> str:
+    """A slide with a question; a key shows which choice is right, and the answer."""
+    choices = "".join(
+        f'<li class="fragment custom {"right" if number == question.right else "wrong"}" data-fragment-index="0">'
+        f"<b>{'abcd'[number]}</b><span>{_inline(choice)}</span></li>"
+        for number, choice in enumerate(question.choices)
+    )
+    size = " long" if len(question.text) > 92 else ""
+    return _slide(
+        kind + size, _body(where, _inline(question.text), f'{context}<ul class="choices">{choices}</ul>{answer}'), notes
+    )
+
+
+def _body(where: str, heading: str, content: str) -> str:
+    return f'<p class="where">{where}</p><h2>{heading}</h2><div class="content">{content}</div>'
+
+
+def _slide(kind: str, body: str, notes: str) -> str:
+    return f'<section class="{kind}"><div class="body">{body}</div><aside class="notes">{notes}</aside></section>'
+
+
+def _notes(question: Question) -> str:
+    return f"<p>Ask for hands, then press the key.</p>{MARKDOWN.render(question.explanation)}"
+
+
+def _taken(slide: Slide) -> int:
+    """The pixels that a long heading and lines of text take from the code."""
+    lines = sum(-(-len(line) // 80) for line in slide.text)
+    return 40 * lines + 14 * len(slide.text) + 46 * (len(slide.title) > 48)
+
+
+def _chart(line: str) -> str:
+    """A bar for each number; a number needs no axis when it is written beside its bar."""
+    title, _, rows = line.partition(": ")
+    pairs = [re.fullmatch(r"(.+) ([\d.]+)", row) for row in rows.split(", ")]
+    most = max(float(pair[2]) for pair in pairs if pair)
+    bars = "".join(
+        f'<span>{escape(pair[1])}</span><i style="width: {100 * float(pair[2]) / most:.0f}%"></i>'
+        f"<b>{float(pair[2]):,g}</b>"
+        for pair in pairs
+        if pair
+    )
+    return f'<figure><figcaption>{escape(title)}</figcaption><div class="bars">{bars}</div></figure>'
+
+
+def _file(path: Path, alt: str) -> str:
+    kind = "svg+xml" if path.suffix == ".svg" else "png"
+    source = base64.b64encode(path.read_bytes()).decode()
+    return f'<div class="picture"><img alt="{escape(alt)}" src="data:image/{kind};base64,{source}"></div>'
+
+
+def _drawn(cell: Cell) -> bool:
+    return any(mime != "text/plain" for output in cell.outputs for mime in output.get("data", {}))
+
+
+def _inline(text: str) -> str:
+    return str(MARKDOWN.renderInline(text))

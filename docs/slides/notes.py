@@ -1,0 +1,139 @@
+"""The speaker's notes: the minutes, what the guide has for a question or an exercise, and what the lesson explains.
+
+Prose that is not on a slide is in the notes of the slide that needs it: what stands in the lesson above its cell leads
+to it, and what stands below its cell concludes it.
+"""
+
+from __future__ import annotations
+
+import re
+from html import escape
+
+from markdown_it import MarkdownIt
+
+from .guide import Guide
+from .lesson import Cell, Lesson
+from .outline import Slide
+
+MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable("table")
+
+
+class Notes:
+    """The notes of a deck."""
+
+    def __init__(self, lesson: Lesson, guide: Guide, outline: list[Slide]) -> None:
+        self.lesson = lesson
+        self.guide = guide
+        self.timed: set[str] = set()
+        self.helpers = dict(guide.rows("helper"))
+        self.outline = outline
+        self.ends = self._ends()
+
+    def of(self, number: int) -> str:
+        """Return the notes of a slide, whose number in the outline this is, as HTML; ask in their order."""
+        slide = self.outline[number]
+        told = bool(slide.cells) and not {"quiz", "summary"} & set(slide.keys)
+        parts = [self._opening()] if number == 0 else []
+        if told:
+            parts.append(self._minutes(slide.cells[-1]))
+        parts += [f"<p><b>{MARKDOWN.renderInline(line)}</b></p>" for line in slide.keys.get("say", [])]
+        parts += self._explained(slide)
+        if "predict" in slide.keys:
+            parts.append(self._prediction(slide))
+        if "exercise" in slide.keys:
+            parts.append(self._exercise(slide))
+        if told and (above := self._above(number)):
+            parts.append(f"<p><b>What leads here:</b></p>{MARKDOWN.render(above)}")
+        if below := self._below(number):
+            parts.append(f"<p><b>Then:</b></p>{MARKDOWN.render(below)}")
+        return "".join(parts)
+
+    def _ends(self) -> list[int]:
+        """The place in the lesson at which each slide ends."""
+        ends: list[int] = []
+        for slide in self.outline:
+            places = [self.lesson.ids.index(one) for one in slide.cells if one in self.lesson.ids]
+            end = max(places, default=ends[-1] if ends else 0)
+            if "exercise" in slide.keys:
+                solutions = (place for place, cell in enumerate(self.lesson.cells) if place > end and _solves(cell))
+                end = next(solutions, end)
+            if "quiz" in slide.keys or "summary" in slide.keys:
+                end = len(self.lesson.cells)
+            ends.append(max(end, ends[-1] if ends else 0))
+        return ends
+
+    def _above(self, number: int) -> str:
+        """The prose between the slide before and this one, without what concludes the one before."""
+        first, last = self.ends[number - 1] + 1, self.ends[number]
+        told = []
+        for place in range(first, last + 1):
+            cell = self.lesson.cells[place]
+            if cell.cell_type == "markdown" and _explains(cell):
+                told.append(_parted(cell.source)[1] if place == first else cell.source)
+        return "\n\n".join(map(_plain, told))
+
+    def _below(self, number: int) -> str:
+        """What concludes a slide: the beginning of the prose that follows its cell."""
+        place = self.ends[number] + 1
+        if number == 0 or place >= len(self.lesson.cells) or self.ends[number - 1 : number + 2].count(place - 1) > 1:
+            return ""
+        cell = self.lesson.cells[place]
+        return _plain(_parted(cell.source)[0]) if cell.cell_type == "markdown" and _explains(cell) else ""
+
+    def _opening(self) -> str:
+        goals = re.search(r"^You will\n\n(.+?)(?=\n\n)", self.lesson.cells[0].source, re.MULTILINE | re.DOTALL)
+        return f"<p>You will</p>{MARKDOWN.render(goals[1] if goals else '')}{MARKDOWN.render(self.guide.drawing())}"
+
+    def _minutes(self, cell_id: str) -> str:
+        """The minutes of a section, once."""
+        section = self.lesson.section(cell_id)
+        minutes = self.guide.minutes(section or "opening")
+        if section in self.timed or not minutes:
+            return ""
+        self.timed.add(section)
+        return f"<p>{escape(section) or 'Opening'}: <b>{minutes} minutes</b> alone, a third more with a class</p>"
+
+    def _explained(self, slide: Slide) -> list[str]:
+        """What the guide says of each helper, on the first slide that has its name."""
+        cells = [self.lesson[one] for one in slide.cells if one in self.lesson.ids]
+        seen = "\n".join([*slide.text, *(cell.source for cell in cells if cell.cell_type == "code")])
+        new = [name for name in self.helpers if re.search(rf"\b{name.strip('`')}\b", seen)]
+        return [f"<p>{MARKDOWN.renderInline(f'{name}: {self.helpers.pop(name)}')}</p>" for name in new]
+
+    def _prediction(self, slide: Slide) -> str:
+        cell = slide.one("predict")
+        row = self.guide.prediction(self.lesson.section(cell).split(" ")[0])
+        told = "".join(f"<p><b>{key}:</b> {MARKDOWN.renderInline(value)}</p>" for key, value in row.items())
+        return told + str(MARKDOWN.render(self.lesson.prediction(cell).explanation))
+
+    def _exercise(self, slide: Slide) -> str:
+        title, task = self.lesson.exercise(slide.one("exercise"))
+        rows = "".join(
+            f"<li>{MARKDOWN.renderInline(f'{wrote}. The check: {said}. Say: {answer}')}</li>"
+            for wrote, said, answer in self.guide.wrong_answers(title.split(" ")[1])
+        )
+        return f"{MARKDOWN.render(task)}<p><b>Expect</b></p><ul>{rows}</ul>"
+
+
+def _solves(cell: Cell) -> bool:
+    return "solution" in cell.metadata.get("tags", [])
+
+
+def _explains(cell: Cell) -> bool:
+    """Whether it explains; a prediction and a hint have notes of their own."""
+    return cell.metadata.get("slideshow", {}).get("slide_type") != "notes" and "**Predict.**" not in cell.source
+
+
+def _parted(source: str) -> tuple[str, str]:
+    """What concludes the cell above, and what leads to the next: parted at a heading, or after a paragraph."""
+    if (heading := re.search(r"^##+ ", source, re.MULTILINE)) is not None:
+        return source[: heading.start()], source[heading.start() :]
+    first, _, rest = source.partition("\n\n")
+    return (first, rest) if rest and not first.endswith((":", "?")) else ("", source)
+
+
+def _plain(source: str) -> str:
+    """Prose without headings, tables and exercises, and with the words of a picture instead of it."""
+    source = re.sub(r"!\[(.+?)\]\(.+?\)", r"\1", source.partition("### Exercise")[0], flags=re.DOTALL)
+    lines = [line for line in source.splitlines() if not line.startswith(("#", "|", "*This is", "This is the "))]
+    return "\n".join(lines)

@@ -1,0 +1,3 @@
+"""For a teacher: the lessons without their solutions, and the grades of a class."""
+
+from __future__ import annotations

@@ -1,0 +1,1 @@
+"""The checks of the exercises in the notebooks of ``deeper/``; a lesson's module offers them."""

@@ -1,0 +1,1 @@
+"""See what happened: tasks, leftovers, endings, deliveries."""

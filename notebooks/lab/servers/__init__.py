@@ -1,0 +1,1 @@
+"""Servers that an experiment runs beside the notebook."""

@@ -1,0 +1,1 @@
+"""Record a TCP connection, read what it said, and cut it."""

@@ -1,0 +1,1 @@
+"""Authentication and rate limits: logins, tokens, tickets, and the errors that HTTP clients get."""

@@ -1,0 +1,1 @@
+"""The documentation of the wire protocol, generated from the models."""

@@ -1,0 +1,1 @@
+"""The broker for several processes and machines, on Valkey or Redis."""

@@ -1,0 +1,1 @@
+"""What is sent over a connection, and when: protocols for uvicorn, ready-made frames, bounded outboxes."""

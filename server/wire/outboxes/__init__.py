@@ -1,0 +1,1 @@
+"""The messages that wait for one connection: bounded queues, and two ways to send them."""
