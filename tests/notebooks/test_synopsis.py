@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import re
 from typing import Any
 
@@ -13,6 +14,7 @@ from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from server import BackgroundServer, serve
+from server.wire.protocol import FanoutProtocol
 
 from .lesson import LESSONS, ROOT, Lesson
 
@@ -111,6 +113,19 @@ def test_a_server_may_say_a_text_of_any_length(number: str) -> None:
     names: dict[str, Any] = {}
     exec(compile(source, "chat.py", "exec", dont_inherit=True), names)
     assert len(names["Say"](text=f"ana: {'x' * 2 * LIMIT}").text) == 2 * LIMIT + 5
+
+
+def test_the_room_of_lesson_04_tells_everybody_and_its_log_knows_what_was_missed() -> None:
+    """The synopsis of lesson 04 runs: one frame for all members, and the records after a position."""
+    names = _program("04")
+    with (
+        serve(names["chat"], ws=FanoutProtocol) as server,
+        connect(server.url("/ws"), proxy=None) as ana,
+        connect(server.url("/ws"), proxy=None) as ben,
+    ):
+        ben.send("hello")
+        assert [ana.recv(timeout=15), ben.recv(timeout=15)] == ["hello", "hello"]
+    assert [record.payload for record in asyncio.run(names["catch_up"]()).records] == ["two"]
 
 
 def test_the_chat_of_lesson_03_does_what_the_lesson_built() -> None:
