@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
@@ -12,6 +13,7 @@ from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from server import BackgroundServer, serve
+from server.wire.protocol import FanoutProtocol
 
 from .lesson import LESSONS, Lesson
 
@@ -40,6 +42,19 @@ def test_synopsis_is_a_whole_program(number: str) -> None:
         secret = "token=sesame" if number < "03" else f"ticket={_ticket(server, 'k00kie').json()}"
         with connect(server.url(f"/ws?{secret}"), proxy=None) as client:
             assert client.ping().wait(5)
+
+
+def test_the_room_of_lesson_04_tells_everybody_and_its_log_knows_what_was_missed() -> None:
+    """The synopsis of lesson 04 runs: one frame for all members, and the records after a position."""
+    names = _program("04")
+    with (
+        serve(names["chat"], ws=FanoutProtocol) as server,
+        connect(server.url("/ws"), proxy=None) as ana,
+        connect(server.url("/ws"), proxy=None) as ben,
+    ):
+        ben.send("hello")
+        assert [ana.recv(timeout=15), ben.recv(timeout=15)] == ["hello", "hello"]
+    assert [record.payload for record in asyncio.run(names["catch_up"]()).records] == ["two"]
 
 
 def test_the_chat_of_lesson_03_does_what_the_lesson_built() -> None:

@@ -22,7 +22,7 @@ EXERCISES: dict[str, dict[str, str]] = {
     },
     "04-broadcasting": {
         "check_latest": "The latest price",
-        "check_room_limit": "A limit for the room",
+        "check_pass_on": "Two rooms, one connection",
         "check_missed": "What did I miss?",
     },
     "05-notifications": {
