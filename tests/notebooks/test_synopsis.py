@@ -106,7 +106,7 @@ def test_a_text_of_exactly_the_limit_is_answered(number: str) -> None:
         assert "Traceback" not in str(server.log)
 
 
-@pytest.mark.parametrize("number", ["02", "03"])
+@pytest.mark.parametrize("number", ["02", "03", "05"])
 def test_a_server_may_say_a_text_of_any_length(number: str) -> None:
     """The lesson's `Say` has no limit, because `ana: ` and the longest text would break it."""
     (source,) = (cell.source for cell in lessons[number].code if "class Say(Message)" in cell.source)
