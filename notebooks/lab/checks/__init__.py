@@ -27,7 +27,7 @@ EXERCISES: dict[str, dict[str, str]] = {
     },
     "05-notifications": {
         "check_receive": "Show it once",
-        "check_digest": "A digest after an hour away",
+        "check_tell_paid": "Push until it's accepted",
         "check_stream": "Server-sent events",
     },
 }
