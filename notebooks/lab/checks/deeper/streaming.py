@@ -18,6 +18,7 @@ from ..verdict import NotYet, judged, reason_of, refuse_stub, result_of, shown
 
 __all__ = ["check_budget", "check_several"]
 
+MOST_BEFORE = 150  # texts of one answer before the first of another, which is made at the same pace
 MOST_AFTER_STOP = 150  # messages that may be on their way when a client says stop, on a busy machine
 ONLY_WEBSOCKET = inspect.Signature(
     [inspect.Parameter("websocket", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=WebSocket)]
@@ -203,6 +204,7 @@ def _ask(client: TrialClient, answer: str, prompt: str) -> None:
 def _expect_answer(client: TrialClient, answer: str, *, while_running: str = "") -> None:
     """Receive all of a short answer, and nothing else but text of the one that is running."""
     texts: list[str] = []
+    others = 0
     while True:
         message = client.receive_json(f"an answer with the name {answer!r}")
         name, kind = (message.get("answer"), message.get("type")) if isinstance(message, dict) else (None, None)
@@ -210,8 +212,10 @@ def _expect_answer(client: TrialClient, answer: str, *, while_running: str = "")
             texts.append(message.get("text"))
         elif name == answer and kind == "end":
             break
-        elif name != while_running or kind != "text":
+        elif name != while_running or kind != "text" or others == MOST_BEFORE:
             raise _unexpected(message, answer, while_running)
+        else:
+            others += 1
     if texts != ["word0 ", "word1 ", "word2 "] or message.get("reason") != "complete":
         raise NotYet(f"the answer {answer!r} had the texts {shown(texts)} and ended with {shown(message)}")
 
