@@ -17,8 +17,8 @@ EXERCISES: dict[str, dict[str, str]] = {
     },
     "03-manager": {
         "check_devices": "Three devices",
-        "check_typing": "Ana is typing …",
         "check_who": "/who",
+        "check_typing": "Ana is typing …",
     },
     "04-broadcasting": {
         "check_latest": "The latest price",

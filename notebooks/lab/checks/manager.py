@@ -219,7 +219,7 @@ def _expect_no_failure(trial: Trial) -> None:
         )
 
 
-# exercise 3; that of exercise 2 is in manager_typing
+# exercise 2; that of exercise 3 is in manager_typing
 
 TURNS = 30  # times that ana asks before the answer counts
 

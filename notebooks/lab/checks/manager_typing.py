@@ -1,4 +1,4 @@
-"""The check of exercise 2 of lesson 03: a typing indicator that stops by itself."""
+"""The check of exercise 3 of lesson 03: a typing indicator that stops by itself."""
 
 from __future__ import annotations
 

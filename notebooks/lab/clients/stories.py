@@ -19,7 +19,7 @@ __all__ = ["accident", "bens_day"]
 
 
 def accident(handler: Handler, manager: Any) -> None:
-    """Let Ben close his tab while his handler is busy: ``accident(shout, TutorialManager())`` prints what follows.
+    """Let Ben close his tab while his handler is busy: ``accident(talk, OutboxManager())`` prints what follows.
 
     A server of its own calls ``handler(websocket, user, manager)`` for each client. Ana, Ben and Cyd connect, in this
     order. Ben says "busy", which must keep his handler busy for a while, and closes. Ana says "hello", and when she

@@ -353,7 +353,7 @@ def test_wrong_devices_get_a_verdict_that_helps(answer: Answer, help_: str) -> N
     assert help_ in said
 
 
-# exercise 3; that of exercise 2 is in test_manager_typing
+# exercise 2; that of exercise 3 is in test_manager_typing
 
 
 def names(manager: Any) -> str:
@@ -362,7 +362,7 @@ def names(manager: Any) -> str:
 
 
 def on_text(manager: Any, user: str, outbox: asyncio.Queue[str], text: str) -> None:
-    """The solution of exercise 3."""
+    """The solution of exercise 2."""
     if text == "/who":
         outbox.put_nowait(names(manager))
     else:

@@ -16,7 +16,7 @@ Answer = Callable[..., Any]
 
 
 def typing_indicator(tell: Answer, pause: float = 2.0) -> Answer:
-    """The solution of exercise 2."""
+    """The solution of exercise 3."""
     timers: dict[str, asyncio.TimerHandle] = {}
 
     def stopped(user: str) -> None:
