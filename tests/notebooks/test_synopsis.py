@@ -138,12 +138,13 @@ async def _say_to_two_followers() -> None:
     with Engine() as engine:
         async with Redis.from_url(engine.url, decode_responses=True) as redis:
             here, there = _program("04"), _program("04")
+            here["engine"] = there["engine"] = redis
             heard: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
             here["outboxes"].append(_Noted("here", heard))
             there["outboxes"].append(_Noted("there", heard))
-            await here["say"](redis, "one")
-            followers = [asyncio.create_task(names["follow"](redis)) for names in (here, there)]
-            await here["say"](redis, "two")
+            await here["say"]("one")
+            followers = [asyncio.create_task(names["follow"]()) for names in (here, there)]
+            await here["say"]("two")
             seen = [await asyncio.wait_for(heard.get(), 15) for _ in range(4)]
             for follower in followers:
                 follower.cancel()
