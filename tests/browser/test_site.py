@@ -36,7 +36,8 @@ TOO_WIDE = """() => {
   const code = [...document.querySelectorAll(".cell_input pre")].filter(pre => innerWidth > 1000 && widest(pre) <= 85);
   const tables = document.querySelectorAll(".table-wrapper");
   const scrolls = box => ["auto", "scroll"].includes(getComputedStyle(box).overflowX);
-  const page = [...document.querySelectorAll("body, body *")].filter(box => scrolls(box) && !box.matches("pre, .cell_output"));
+  const aside = box => scrolls(box) && !box.matches("pre, .cell_output");
+  const page = [...document.querySelectorAll("body, body *")].filter(aside);
   const found = new Set([document.documentElement, ...page, ...code, ...tables]);
   return [...found].filter(wide).map(box => `${box.className}: ${box.textContent.trim().slice(0, 60)}`);
 }"""
