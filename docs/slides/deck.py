@@ -172,7 +172,8 @@ class Deck:
         steps = later.count("<input")
         if "until" in slide.keys:
             steps = int(slide.one("until")) - first.count("<input")
-        return f'<div class="live">{html}</div>{"".join([STEP] * steps)}'
+        live = "live large" if "frame, " in html else "live"  # a frame has few bytes, a handshake many lines
+        return f'<div class="{live}">{html}</div>{"".join([STEP] * steps)}'
 
     def _table(self, named: str) -> str:
         cell_id, _, heading = named.partition(", ")
@@ -189,7 +190,7 @@ def _asked(kind: str, where: str, question: Question, notes: str, *, answer: str
         f"<b>{'abcd'[number]}</b><span>{_inline(choice)}</span></li>"
         for number, choice in enumerate(question.choices)
     )
-    size = " long" if len(question.text) > 92 else ""
+    size = " longer" if len(question.text) > 100 else " long" if len(question.text) > 76 else ""
     return _slide(
         kind + size, _body(where, _inline(question.text), f'{context}<ul class="choices">{choices}</ul>{answer}'), notes
     )

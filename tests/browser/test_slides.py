@@ -138,7 +138,7 @@ def test_the_short_deck_keeps_the_numbers_of_the_full_one(decks: Path, page: Pag
       Reveal.slide(place)
       return document.querySelector('.slide-number').innerText
     })""")
-    assert numbers == [str(number) for number in range(1, 31) if number not in (3, 6, 21, 22)]
+    assert numbers == [str(number) for number in range(1, 32) if number not in (4, 7, *range(21, 26), 30)]
     assert page.locator("section.summary li").count() == 3
 
 

@@ -21,7 +21,7 @@ from .test_teaching import planned_names
 
 pytestmark = pytest.mark.timeout(180)  # kernels start slowly on a busy machine
 
-ABOVE = "*Run All Above Selected Cell*"
+ABOVE = "Run All Above Selected Cell*"
 
 
 def _part_of_each_cell(lesson: Lesson) -> Iterator[tuple[str, Cell]]:
