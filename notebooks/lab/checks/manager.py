@@ -13,6 +13,7 @@ from fastapi import WebSocket
 from websockets.exceptions import ConnectionClosed
 
 from .deeper.capacity import check_capacity
+from .deeper.quiet import check_quiet_test
 from .deeper.room_limit import check_room_limit
 from .deeper.session_end import check_session_end
 from .deeper.testing import check_frozen_test, check_ghost_test
@@ -27,6 +28,7 @@ __all__ = [
     "check_devices",
     "check_frozen_test",
     "check_ghost_test",
+    "check_quiet_test",
     "check_room_limit",
     "check_session_end",
     "check_typing",
