@@ -1,7 +1,7 @@
 """The 90-minute plan of each lesson can be taught: its cells run in a fresh kernel, in the plan's order, and no others.
 
 What a plan leaves out, such as a section for afterwards, may have defined a name that a later cell needs. Then a row of
-the plan has to say so: *Run All Above Selected Cell* in its last column runs what is above its first cell, too.
+the plan has to say so: with *Run All Above Selected Cell* in its last column, it runs all that is above its last part.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from nbformat import v4
 from docs.slides.guide import Guide
 
 from .execute import CELL_TIMEOUT, client_for
-from .lesson import LESSONS, Cell, Lesson, tags
+from .lesson import LESSONS, Cell, Lesson
 from .test_teaching import planned_names
 
 pytestmark = pytest.mark.timeout(180)  # kernels start slowly on a busy machine
@@ -25,17 +25,18 @@ ABOVE = "Run All Above Selected Cell*"
 
 
 def _part_of_each_cell(lesson: Lesson) -> Iterator[tuple[str, Cell]]:
-    """The part of the lesson that each code cell belongs to, in the words of a plan: ``opening``, ``3``, ``ex 1``."""
-    section = part = "opening"
+    """The part of the lesson that each code cell belongs to, in the words of a plan: ``opening``, ``3``, ``ex 1``.
+
+    What follows a solution in its section belongs to the exercise, because it uses the solution.
+    """
+    part = "opening"
     for cell in lesson.cells:
         if cell.cell_type == "code":
             yield part, cell
-            if "solution" in tags(cell):  # here the exercise ends, and its section goes on
-                part = section
             continue
         for marks, title in re.findall(r"^(##|###) (.+)$", cell.source, re.MULTILINE):
             if marks == "##":
-                section = part = title.split(" · ")[0].lower()
+                part = title.split(" · ")[0].lower()
             elif exercise := re.match(r"Exercise (\d+)", title):
                 part = f"ex {exercise[1]}"
 
@@ -48,8 +49,9 @@ def planned_cells(path: Path) -> list[Cell]:
         wanted = planned_names(parts)
         named = [place for place, (part, _) in enumerate(cells) if part in wanted]
         if ABOVE in what:
-            assert named, f"nothing is above the row {what!r}: it names no cell"
-            planned += [cell for _, cell in cells[: named[0]]]
+            selected = next(place for place in named if cells[place][0] == wanted[-1])
+            planned += [cell for _, cell in cells[:selected]]
+            named = [place for place in named if place >= selected]
         planned += [cells[place][1] for place in named]
     return planned
 
