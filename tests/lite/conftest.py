@@ -42,9 +42,11 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 def opened(request: pytest.FixtureRequest, site: str, context: BrowserContext) -> Iterator[Notebook]:
     """The notebook that the module names, with a fresh kernel."""
     page = context.new_page()
+    origin = site.removesuffix(f"/{FOLDER.name}")
     outside: list[str] = []
     page.on(
-        "request", lambda sent: outside.append(sent.url) if not sent.url.startswith((site, "data:", "blob:")) else None
+        "request",
+        lambda sent: outside.append(sent.url) if not sent.url.startswith((origin, "data:", "blob:")) else None,
     )
     page.goto(f"{site}/lab/index.html")
     page.wait_for_function(RESTORED, timeout=100_000)
