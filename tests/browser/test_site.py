@@ -35,8 +35,6 @@ TOO_WIDE = """() => {
   return [document.documentElement, ...code, ...tables].filter(wide).map(box => box.textContent.trim().slice(0, 60));
 }"""
 
-pytestmark = pytest.mark.timeout(180)  # the site is made within the first test
-
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from lab.servers.valkey import Engine
 
+import server.app.chat
+import server.app.long_poll
 from server.run.registry import discard
 
 
@@ -33,6 +37,18 @@ def log_url(request: pytest.FixtureRequest) -> str:
         return f"sqlite:{folder / 'log.sqlite'}"
     engine: Engine = request.getfixturevalue("shared_engine")
     return f"{engine.url}?prefix={engine.prefix}-{secrets.token_hex(4)}"
+
+
+@pytest.fixture
+def short_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """End connections 4 s after they have begun, if their token is good for a minute.
+
+    A token that is itself good for 4 s may have expired before a busy machine has looked at it. Here only the clock by
+    which a connection ends with its session is ahead, and not the one by which a token is checked.
+    """
+    clock = SimpleNamespace(time=lambda: time.time() + 56, monotonic=time.monotonic)
+    monkeypatch.setattr(server.app.chat, "time", clock)
+    monkeypatch.setattr(server.app.long_poll, "time", clock)
 
 
 @pytest.fixture

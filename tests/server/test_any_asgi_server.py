@@ -25,7 +25,7 @@ COMMANDS = {
     "uvicorn, wsproto": ("uvicorn", "--ws", "wsproto", "--port", "{port}", APP),
 }
 OTHERS = 3
-DEADLINE = 20.0  # seconds
+DEADLINE = 60.0  # seconds
 
 
 @dataclass(frozen=True)

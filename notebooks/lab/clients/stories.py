@@ -28,7 +28,7 @@ def accident(handler: Handler, manager: Any) -> None:
     in ``manager.active``, a list of connections. 1006 stands for a connection that was cut off.
 
     Raises:
-        TimeoutError: somebody heard neither what was said nor an end, for 3 s.
+        TimeoutError: somebody heard neither what was said nor an end, for 15 s.
     """
     with _connected(host(handler, manager), "ana", "ben", "cyd") as (ana, ben, cyd):
         ben.send("busy")
@@ -55,7 +55,7 @@ def bens_day(server: BackgroundServer) -> Conversation:
         Ana's connection as a `Tap` has recorded it, for `sequence` and `side_by_side`.
 
     Raises:
-        TimeoutError: Ana did not hear one of the two, for 3 s.
+        TimeoutError: Ana did not hear one of the two, for 15 s.
     """
     with Tap(server) as tap:
         with _connected(tap, "ana") as (ana,):
