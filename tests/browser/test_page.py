@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -99,6 +99,18 @@ class Visitor:
     def hears(self, text: str) -> None:
         """Wait until it stands in the log."""
         expect(self.log).to_contain_text(text)
+
+    def rooms(self) -> Any:
+        """Return the rooms that this browser keeps for the next visit."""
+        return self.page.evaluate("JSON.parse(localStorage.getItem('chat.rooms'))")
+
+    def keep_rooms(self, rooms: list[str], *, after: Sequence[str] = ("lobby",)) -> None:
+        """Let this browser keep these rooms, as if they had been joined at an earlier visit.
+
+        The page writes its own list when a join is answered, so wait until it has written that of `after`.
+        """
+        self.page.wait_for_function("kept => localStorage.getItem('chat.rooms') === JSON.stringify(kept)", arg=after)
+        self.page.evaluate("rooms => localStorage.setItem('chat.rooms', JSON.stringify(rooms))", rooms)
 
     def join(self, room: str) -> None:
         """Open the dialog, type the name of a room and press Enter."""
@@ -442,7 +454,7 @@ def test_everything_can_be_done_with_the_keyboard(server: BackgroundServer, visi
 def test_a_room_is_the_same_however_its_name_was_typed(server: BackgroundServer, visit: Visit) -> None:
     """One keyboard sends "ë" as one character and another as two; a room that this browser kept so is found, too."""
     ana, ben = visit(server, "Ana"), visit(server, "Ben")
-    ana.page.evaluate("""localStorage.setItem("chat.rooms", JSON.stringify(["lobby", "Zoe\u0308"]))""")
+    ana.keep_rooms(["lobby", "Zoe\u0308"])
     ana.page.reload()
     ana.page.get_by_role("button", name="Zo\u00eb").click()
     ben.page.get_by_role("button", name="Join a room").click()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 from playwright.sync_api import Browser, expect
 
@@ -19,16 +18,11 @@ __all__ = ["visit"]  # a fixture
 PAUSE = 30_000  # milliseconds that a page is silent after it has sent too much
 
 
-def rooms_of(visitor: Visitor) -> Any:
-    """The rooms that this browser keeps for the next visit."""
-    return visitor.page.evaluate("JSON.parse(localStorage.getItem('chat.rooms'))")
-
-
-def eventually(visitor: Visitor, done: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Wait until it is so, while the page goes on."""
+def eventually(visitor: Visitor, look: Callable[[], object], wanted: object, seconds: float = 30.0) -> None:
+    """Wait until what is seen is what is wanted, while the page goes on."""
     deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline, "too late"
+    while (seen := look()) != wanted:
+        assert time.monotonic() < deadline, f"{seen} after {seconds} s"
         visitor.page.wait_for_timeout(50)
 
 
@@ -38,7 +32,7 @@ def test_many_rooms_in_many_windows_come_back_after_a_restart(visit: Visit, brow
     rooms = ["lobby", *(f"room-{number}" for number in range(23))]
     with serve(served) as first:
         ana = visit(first, "Ana")
-        ana.page.evaluate("rooms => localStorage.setItem('chat.rooms', JSON.stringify(rooms))", rooms)
+        ana.keep_rooms(rooms)
         ana.page.reload()
         windows = [ana, *(Visitor(ana.page.context, first.http()) for _ in range(2))]
         for window in windows:
@@ -50,7 +44,7 @@ def test_many_rooms_in_many_windows_come_back_after_a_restart(visit: Visit, brow
             window.until("online")
             window.say("all of us are back")
         manager = served.state.manager
-        eventually(ana, lambda: [len(one.rooms) for one in manager.connections("Ana")] == [24] * 3, seconds=30.0)
+        eventually(ana, lambda: [len(one.rooms) for one in manager.connections("Ana")], [24] * 3)
         for window in windows:
             expect(window.log.get_by_text("all of us are back")).to_have_count(3)
             window.until("online")
@@ -89,15 +83,14 @@ def test_a_page_keeps_only_rooms_that_the_server_has_confirmed(visit: Visit) -> 
         ana.join("garden")
         ana.join("cellar")
         ana.hears("at most 3 rooms")
-        assert rooms_of(ana) == ["lobby", "kitchen", "garden"]
         many = ["board", "lobby", "kitchen", "garden", "attic", "cellar"]
-        ana.page.evaluate("rooms => localStorage.setItem('chat.rooms', JSON.stringify(rooms))", many)
+        ana.keep_rooms(many, after=["lobby", "kitchen", "garden"])
         ana.page.goto(server.http("/#garden"))
         ana.page.reload()
         expect(ana.page.get_by_role("button", name="cellar")).to_be_visible()
-        eventually(ana, lambda: len(rooms_of(ana)) == 3)
-        assert "board" not in rooms_of(ana)
-        assert "garden" in rooms_of(ana)
+        eventually(ana, lambda: len(ana.rooms()), 3)
+        assert "board" not in ana.rooms()
+        assert "garden" in ana.rooms()
 
 
 def test_what_is_said_before_the_room_is_joined_is_said_then(visit: Visit) -> None:
@@ -105,9 +98,7 @@ def test_what_is_said_before_the_room_is_joined_is_said_then(visit: Visit) -> No
     with chat() as server:
         ana, ben = visit(server, "Ana"), visit(server, "Ben")
         ben.join("kitchen")
-        ana.page.evaluate(
-            "localStorage.setItem('chat.rooms', JSON.stringify([...Array(20).keys(), 'kitchen'].map(String)))"
-        )
+        ana.keep_rooms([*map(str, range(20)), "kitchen"])
         ana.page.reload()
         ana.until("online")
         ana.page.get_by_role("button", name="kitchen").click()
