@@ -20,7 +20,7 @@ from xdist.scheduler import LoadFileScheduling
 from server import stop_all
 
 NPM_DEADLINE = 40  # seconds
-PATIENCE = 60.0  # seconds that a client waits in a test that names no other deadline
+PATIENCE = 60.0  # seconds that clients and servers wait in a test that names no other deadline
 
 
 JUPYTERLAB = ("client", "landing", "lessons", "notebook7", "page_frame", "proxy_contract", "stepper")
@@ -87,14 +87,15 @@ def few_authorities(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def patient_clients() -> Iterator[None]:
-    """The 5 s of httpx and the 10 s of websockets are too few for a busy machine on which the server has just begun."""
+def patience() -> Iterator[None]:
+    """The 5 s of httpx, the 10 s of websockets and the 4 s of `serve` are too few for a busy machine."""
     with pytest.MonkeyPatch.context() as patch:
         for wait in ("connect", "read", "write", "pool"):
             patch.setattr(DEFAULT_TIMEOUT_CONFIG, wait, PATIENCE)
         for opens in (connect, connect_async.__init__):
             assert opens.__kwdefaults__ is not None
             patch.setitem(opens.__kwdefaults__, "open_timeout", PATIENCE)
+        patch.setattr("server.run.background.START_DEADLINE", PATIENCE)
         yield
 
 

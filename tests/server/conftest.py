@@ -8,12 +8,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from lab.servers.valkey import Engine
 
 import server.app.chat
 import server.app.long_poll
+from server.broker.valkey.broker import ValkeyBroker
 from server.run.registry import discard
 
 
@@ -28,7 +30,7 @@ def shared_engine() -> Iterator[Engine]:
 
 
 @pytest.fixture(params=["memory", "file", "valkey"])
-def log_url(request: pytest.FixtureRequest) -> str:
+def log_url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The address of an empty log."""
     if request.param == "memory":
         return "memory:"
@@ -36,6 +38,9 @@ def log_url(request: pytest.FixtureRequest) -> str:
         folder: Path = request.getfixturevalue("tmp_path")
         return f"sqlite:{folder / 'log.sqlite'}"
     engine: Engine = request.getfixturevalue("shared_engine")
+    # 2 s are too few for an engine on a machine with much else to do
+    defaults: dict[str, Any] = ValkeyBroker.__init__.__kwdefaults__  # type: ignore[assignment]
+    monkeypatch.setitem(defaults, "deadline", 30.0)
     return f"{engine.url}?prefix={engine.prefix}-{secrets.token_hex(4)}"
 
 

@@ -31,7 +31,7 @@ __all__ = ["Crowd", "CrowdStatistics"]
 
 START_DEADLINE = 15.0  # seconds in which at least one more client must have connected
 STOP_DEADLINE = 0.6  # seconds for all closing handshakes together, then connections are cut
-JOIN_DEADLINE = 3.0  # seconds until the thread is given up, which only a very busy machine needs
+JOIN_DEADLINE = 15.0  # seconds until the thread is given up, which only a very busy machine needs
 AT_ONCE = 50  # handshakes that are under way at the same time, below a server's usual backlog
 SMALL_BUFFER = 4_096  # bytes that the system receives for a slow or silent client before it makes the server wait
 ETHERNET_SEGMENT = 1_460  # bytes of one TCP segment on most networks

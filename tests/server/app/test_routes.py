@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from server.app.routes import LONGEST_WAIT
 from tests.server.people import DEADLINE, Chat, chat
 from tests.server.recipients import Device, bearer, push, pusher, written
 
@@ -97,7 +98,7 @@ def waiting(room: Chat, user: str, *, others: int = 0) -> Iterator[list[dict[str
 
     def wait() -> None:
         with reader(room, user) as client:
-            answers.append(poll(client, wait=DEADLINE * 2))
+            answers.append(poll(client, wait=LONGEST_WAIT))
 
     job = threading.Thread(target=wait)
     job.start()
