@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import asyncio
 import re
 from typing import Any
 
@@ -12,21 +14,32 @@ from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from server import BackgroundServer, serve
+from server.wire.protocol import FanoutProtocol
 
-from .lesson import LESSONS, Lesson
+from .lesson import LESSONS, ROOT, Lesson
 
-WHOLE = ("01", "02", "03")  # whose synopsis is the whole chat so far
+WHOLE = ("01", "02", "03")  # whose synopsis is the whole chat so far, or names the file that has it
+READY = {"03": ROOT / "notebooks" / "chat_03.py"}
+LIMIT = 1000  # bytes of the longest message that a client may send
 OWN, FOREIGN = Origin("https://chat.example"), Origin("https://evil.example")  # only the first is allowed
 
 lessons = {lesson.number: lesson for lesson in map(Lesson, LESSONS)}
 
 
 def _program(number: str) -> dict[str, Any]:
-    """The names that the code below the heading 'Synopsis' defines."""
-    blocks = re.findall(r"```python\n(.*?)```", lessons[number].section("synopsis").prose, re.DOTALL)
-    names: dict[str, Any] = {}
-    exec(compile("\n".join(blocks), "chat.py", "exec", dont_inherit=True), names)  # not this file's `annotations`
+    """The names that the code below the heading 'Synopsis' defines, or the file that it names."""
+    source = READY[number].read_text(encoding="utf-8") if number in READY else "\n".join(_blocks(number))
+    names: dict[str, Any] = {"__name__": "chat"}
+    exec(compile(source, "chat.py", "exec", dont_inherit=True), names)  # not this file's `annotations`
     return names
+
+
+def _blocks(number: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", lessons[number].section("synopsis").prose, re.DOTALL)
+
+
+def _secret(number: str, server: BackgroundServer) -> str:
+    return "token=sesame" if number < "03" else f"ticket={_ticket(server, 'k00kie').json()}"
 
 
 def _ticket(server: BackgroundServer, session: str) -> httpx.Response:
@@ -36,10 +49,83 @@ def _ticket(server: BackgroundServer, session: str) -> httpx.Response:
 @pytest.mark.parametrize("number", WHOLE)
 def test_synopsis_is_a_whole_program(number: str) -> None:
     """It imports what it uses, and its endpoint starts and opens for a program."""
-    with serve(_program(number)["chat"]) as server:
-        secret = "token=sesame" if number < "03" else f"ticket={_ticket(server, 'k00kie').json()}"
-        with connect(server.url(f"/ws?{secret}"), proxy=None) as client:
-            assert client.ping().wait(30)
+    with (
+        serve(_program(number)["chat"]) as server,
+        connect(server.url(f"/ws?{_secret(number, server)}"), proxy=None) as client,
+    ):
+        assert client.ping().wait(15)
+
+
+@pytest.mark.parametrize("number", READY)
+def test_a_ready_file_is_the_chat_of_its_lesson(number: str) -> None:
+    """The synopsis names it and shows a part of it as it is; all else in it is a cell of the lesson."""
+    file = READY[number].read_text(encoding="utf-8")
+    assert f"`{READY[number].relative_to(ROOT).as_posix()}`" in lessons[number].section("synopsis").prose
+    assert [block for block in _blocks(number) if block not in file] == []
+    shown = {_code(one) for source in _sources(number) for one in ast.parse(source).body}
+    made_here = {"manager = Manager(grace=5)", "handshake = Handshake(origins=['https://chat.example'])"}
+    own = [
+        one
+        for one in ast.parse(file).body
+        if not isinstance(one, ast.Import | ast.ImportFrom | ast.Expr) and _code(one) not in shown | made_here
+    ]
+    assert [ast.unparse(one) for one in own] == ["__all__ = ['chat']"]
+
+
+def _sources(number: str) -> list[str]:
+    return [cell.source for cell in lessons[number].code] + _blocks(number)
+
+
+def _code(node: ast.AST) -> str:
+    """The code of a statement, without comments and docstrings."""
+    node = ast.parse(ast.unparse(node))
+    for one in ast.walk(node):
+        if (
+            isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+            and ast.get_docstring(one) is not None
+        ):
+            del one.body[0]
+    return ast.unparse(node)
+
+
+@pytest.mark.parametrize("number", ["02", "03"])
+def test_a_text_of_exactly_the_limit_is_answered(number: str) -> None:
+    """The answer is longer than the text, because it repeats it with something in front; that breaks nothing."""
+    names = _program(number)
+    say = names["Say"]
+    room = LIMIT - len(say(text="").encode())
+    with serve(names["chat"]) as server:
+        with connect(server.url(f"/ws?{_secret(number, server)}"), proxy=None) as client:
+            client.recv(timeout=15)  # the greeting of lesson 02, the snapshot of lesson 03
+            client.send(say(text="x" * room).encode())
+            assert str(client.recv(timeout=15)).endswith("x" * room + '"}')
+            client.send(say(text="x" * (room + 1)).encode())
+            with pytest.raises(ConnectionClosed):
+                client.recv(timeout=15)
+            assert client.close_code == 1009
+        assert "Traceback" not in str(server.log)
+
+
+@pytest.mark.parametrize("number", ["02", "03", "05"])
+def test_a_server_may_say_a_text_of_any_length(number: str) -> None:
+    """The lesson's `Say` has no limit, because `ana: ` and the longest text would break it."""
+    (source,) = (cell.source for cell in lessons[number].code if "class Say(Message)" in cell.source)
+    names: dict[str, Any] = {}
+    exec(compile(source, "chat.py", "exec", dont_inherit=True), names)
+    assert len(names["Say"](text=f"ana: {'x' * 2 * LIMIT}").text) == 2 * LIMIT + 5
+
+
+def test_the_room_of_lesson_04_tells_everybody_and_its_log_knows_what_was_missed() -> None:
+    """The synopsis of lesson 04 runs: one frame for all members, and the records after a position."""
+    names = _program("04")
+    with (
+        serve(names["chat"], ws=FanoutProtocol) as server,
+        connect(server.url("/ws"), proxy=None) as ana,
+        connect(server.url("/ws"), proxy=None) as ben,
+    ):
+        ben.send("hello")
+        assert [ana.recv(timeout=15), ben.recv(timeout=15)] == ["hello", "hello"]
+    assert [record.payload for record in asyncio.run(names["catch_up"]()).records] == ["two"]
 
 
 def test_the_chat_of_lesson_03_does_what_the_lesson_built() -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -141,7 +142,7 @@ def test_every_module_that_a_guide_runs_is_tried() -> None:
 # in an environment
 
 
-def made(folder: Path, *what: str) -> Path:
+def made(folder: Path, *what: str, cwd: Path = ROOT) -> Path:
     """Make an environment with this in it and nothing else; return the folder of its programs."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_"))}
     for arguments in (
@@ -150,18 +151,18 @@ def made(folder: Path, *what: str) -> Path:
     ):
         command = [sys.executable, "-m", "uv", *arguments, "--quiet"]
         done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=DEADLINE, check=False
+            command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=DEADLINE, check=False
         )
         assert done.returncode == 0, done.stderr
     return folder / ("Scripts" if os.name == "nt" else "bin")
 
 
-def run(programs: Path, *command: str) -> str:
-    """Run one of its programs from the repository, and return what it says."""
+def run(programs: Path, *command: str, cwd: Path = ROOT) -> str:
+    """Run one of its programs, from the repository or another folder, and return what it says."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_"))}
     environment["PATH"] = f"{programs}{os.pathsep}{os.environ['PATH']}"
     words = [str(programs / command[0]), *command[1:]]
-    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -187,3 +188,36 @@ def test_the_readers_environment_runs_what_the_readme_says(tmp_path: Path) -> No
     run(programs, "jupyter", "lab", "--version", "--config=notebooks/.jupyter/jupyter_lab_config.py")
     run(programs, "python", "-P", "deploy/check_room.py", "--help")
     run(programs, "python", "-m", "tests.notebooks.minutes")
+
+
+def a_readers_project(folder: Path) -> list[str]:
+    """Write the files of the notebooks about testing into a folder; return what the last one says about CI."""
+    deeper = ROOT / "notebooks" / "deeper"
+    cells = [*code(deeper / "testing-faults.ipynb")[:3], *code(deeper / "testing-time.ipynb")]
+    for cell in cells:
+        if written := re.match(r"%%writefile (-a )?(\S+)\n", cell):
+            with (folder / written[2]).open("a" if written[1] else "w", encoding="utf-8") as file:
+                file.write(cell[written.end() :] + "\n")
+    last = json.loads((deeper / "testing-messages.ipynb").read_text(encoding="utf-8"))["cells"]
+    prose = "\n".join("".join(cell["source"]) for cell in last if cell["cell_type"] == "markdown")
+    return re.findall(r"^```(?:text|yaml)\n(.*?)^```$", prose, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.timeout(2 * DEADLINE)
+@pytest.mark.parametrize("kept", ["at an address", "as a wheel"])
+def test_the_ci_of_a_readers_project_is_green(kept: str, tmp_path: Path) -> None:
+    """The requirements and the workflow of deeper/testing-messages install the plugin, and run the reader's tests."""
+    project = tmp_path / "project"
+    project.mkdir()
+    _, requirements, wheel, workflow = a_readers_project(project)
+    steps = [step["run"] for step in yaml.safe_load(workflow)["jobs"]["tests"]["steps"] if "run" in step]
+    assert steps == ["pip install -r requirements.txt", "pytest"]
+    if kept == "as a wheel":
+        arguments = ["build", "--wheel", "--quiet", "--out-dir", str(project / "vendor"), str(ROOT)]
+        subprocess.run([sys.executable, "-m", "uv", *arguments], timeout=DEADLINE, check=True)
+        requirements = re.sub(r"^learn-websockets.*\n", wheel, requirements, flags=re.MULTILINE)
+    else:
+        requirements = requirements.replace("git+https://github.com/OWNER/REPOSITORY", ROOT.as_uri())
+    (project / "requirements.txt").write_text(requirements)
+    programs = made(tmp_path / "venv", "-r", "requirements.txt", cwd=project)
+    assert " 3 passed" in run(programs, "pytest", cwd=project)

@@ -22,12 +22,12 @@ EXERCISES: dict[str, dict[str, str]] = {
     },
     "04-broadcasting": {
         "check_latest": "The latest price",
-        "check_room_limit": "A limit for the room",
+        "check_pass_on": "Two rooms, one connection",
         "check_missed": "What did I miss?",
     },
     "05-notifications": {
         "check_receive": "Show it once",
-        "check_digest": "A digest after an hour away",
+        "check_tell_paid": "Push until it's accepted",
         "check_stream": "Server-sent events",
     },
 }

@@ -12,58 +12,74 @@ from .broadcasting_latest import check_latest
 from .deeper.once import check_joined, check_publish_once
 from .verdict import NotYet, judged, refuse_stub, result_of, shown
 
-__all__ = ["check_joined", "check_latest", "check_missed", "check_publish_once", "check_room_limit"]
+__all__ = ["check_joined", "check_latest", "check_missed", "check_pass_on", "check_publish_once"]
 
 
 # exercise 2
 
-BURST, PER_SECOND = 3, 1.0
-WORDS = (
-    *((0.0, "lobby", may) for may in (True, True, True, False)),
-    (0.0, "kitchen", True),
-    (0.5, "lobby", False),
-    (1.0, "lobby", True),
-    (1.0, "lobby", False),
-    (2.5, "lobby", True),
-    (3.0, "lobby", True),
-    (3.0, "lobby", False),
-    *((100.0, "lobby", may) for may in (True, True, True, False)),
+EVENTS = (
+    ("subscribe", "lobby", 1),
+    ("subscribe", "kitchen", 2),
+    ("message", "lobby", "hello"),
+    ("message", "kitchen", "tea?"),
+    ("message", "lobby", "bye"),
+    ("unsubscribe", "kitchen", 1),
 )
-"""When, in seconds, something is said in which room, and whether it may be."""
+"""The type of each event, its channel, and its data."""
 
 
-@judged("each room has its own tokens, they come back with time, and there are never more than `burst`")
-def check_room_limit(room_limit: Callable[[int, float], Any]) -> None:
-    """Check ``room_limit(burst, per_second)``: it returns ``allowed(room, now)``, a token bucket for each room."""
-    allowed = result_of(room_limit, BURST, PER_SECOND)
-    if not callable(allowed):
-        raise NotYet(f"room_limit returned {shown(allowed)}, expected a function to call for each message")
-    taken: list[float] = []
-    for now, room, expected in WORDS:
-        got = result_of(allowed, room, now)
-        if got is None:
-            raise NotYet(f"allowed({room!r}, {now:g}) returned None; return True or False")
-        if bool(got) is not expected:
-            hint = _limit_hint(now, room, taken)
-            raise NotYet(f"{_so_far(now, room, taken)}: got {shown(got)}, expected {expected}; {hint}")
-        if expected and room == "lobby":
-            taken.append(now)
+class _NotedRoom:
+    """A room that only notes what it is told to say."""
+
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+        self.published: list[Any] = []
+
+    def to_all(self, text: Any) -> None:
+        self.heard.append(text)
+
+    async def say(self, text: Any) -> None: ...
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "say":
+            self.published.append(name)
+        return super().__getattribute__(name)
+
+    def __repr__(self) -> str:
+        return "<room>"
 
 
-def _so_far(now: float, room: str, taken: list[float]) -> str:
-    said = f"with burst {BURST} and {PER_SECOND:g} per second, at {now:g} s in the {room}"
-    times = ", ".join(f"{time:g}" for time in taken)
-    return said + (f" after messages in the lobby at {times} s" if taken else "")
+@judged("each message reaches its own room, and no room hears of the other events")
+def check_pass_on(pass_on: Callable[[dict[str, Any], dict[str, Any]], Any]) -> None:
+    """Check ``pass_on(event, rooms)``: it gives the text of a message to ``to_all`` of the room with its channel."""
+    refuse_stub(pass_on)
+    for kind, channel, data in EVENTS:
+        rooms = {"lobby": _NotedRoom(), "kitchen": _NotedRoom()}
+        event = {"type": kind, "pattern": None, "channel": channel, "data": data}
+        result_of(pass_on, event, rooms)
+        if any(room.published for room in rooms.values()):
+            raise NotYet("`say` would publish the text once more, without an end; call `to_all`")
+        heard = {name: room.heard for name, room in rooms.items()}
+        expected: dict[str, list[Any]] = {name: [] for name in rooms}
+        if kind == "message":
+            expected[channel] = [data]
+        if heard != expected:
+            told = f"after the event {kind} for the {channel} with the data {data!r}"
+            got = ", ".join(f"the {name} has heard {shown(heard[name])}" for name in rooms)
+            raise NotYet(f"{told}, {got}; {_pass_on_hint(heard, expected)}")
 
 
-def _limit_hint(now: float, room: str, taken: list[float]) -> str:
-    if room == "kitchen":
-        return "each room has tokens of its own"
-    if now == 0:
-        return "a room starts with `burst` tokens" if len(taken) < BURST else "return False when the tokens are used up"
-    if now == 100:
-        return "after a long silence a room has `burst` tokens, and never more"
-    return "a token comes back each second, half a token in half a second; a refused message takes none"
+def _pass_on_hint(heard: dict[str, list[Any]], expected: dict[str, list[Any]]) -> str:
+    if not any(expected.values()):
+        return 'only an event of type "message" is passed on'
+    if not any(heard.values()):
+        return "call `to_all` of the room whose key is the event's channel"
+    for name, texts in expected.items():
+        if heard[name] and not texts:
+            return "a message is for the room of its channel, and for no other"
+        if len(heard[name]) > len(texts):
+            return "call `to_all` once"
+    return 'the text of a message is in `event["data"]`'
 
 
 # exercise 3

@@ -6,13 +6,15 @@ import asyncio
 import inspect
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from fastapi import WebSocket
 from websockets.exceptions import ConnectionClosed
 
 from .deeper.capacity import check_capacity
+from .deeper.quiet import check_quiet_test
+from .deeper.room_limit import check_room_limit
 from .deeper.session_end import check_session_end
 from .deeper.testing import check_frozen_test, check_ghost_test
 from .harness.client import TrialClient
@@ -26,6 +28,8 @@ __all__ = [
     "check_devices",
     "check_frozen_test",
     "check_ghost_test",
+    "check_quiet_test",
+    "check_room_limit",
     "check_session_end",
     "check_typing",
     "check_who",
@@ -42,25 +46,87 @@ REPLACED = 4004
 ABNORMAL = 1006
 MOST = 3
 SOON = 0.3  # seconds within which all have been closed that are closed together
+MEETING = 1.0  # seconds that a close waits for the next newcomer; one that comes needs a few milliseconds
+LATE = "first put the new one into the list and take the oldest one out, and only then await its close"
 
 
 @judged("a user's fourth connection closes that user's oldest with 4004, and nobody else's")
 def check_devices(three_devices: Handler) -> None:
     """Check ``three_devices(websocket, user)``: it keeps the three newest connections of each user."""
-    with Trial(three_devices, path=PATH) as trial:
+    meeting = _Meeting()
+    with Trial(three_devices, path=PATH, around=meeting) as trial:
         ben, *ana = (trial.connect(f"/ws/{user}") for user in ("ben", "ana", "ana", "ana"))
         _expect_open(trial, "ana has three connections and ben one", ben=ben, **_numbered(ana))
         ana.append(trial.connect("/ws/ana"))
         _expect_replaced(trial, ben, ana)
         _expect_open(trial, "ana's fourth connection came", ben=ben, **_numbered(ana[1:], 2))
-        ana[1].leave()
+        meeting.begin()
+        ana += [trial.connect("/ws/ana"), trial.connect("/ws/ana")]
+        _expect_both_replaced(trial, ana)
+        _expect_open(trial, TWO_AT_ONCE, ben=ben, **_numbered(ana[3:], 4))
+        ana[3].leave()
         ana.append(trial.connect("/ws/ana"))
-        left = {"ben": ben, "ana_3": ana[2], "ana_4": ana[3], "ana_5": ana[4]}
-        _expect_open(trial, "ana's second connection ended and a fifth came, three in all", **left)
-        for client in (ben, *ana[2:]):
+        _expect_open(
+            trial, "ana's fourth connection ended and another came, three in all", ben=ben, **_numbered(ana[4:], 5)
+        )
+        for client in (ben, *ana[4:]):
             client.leave()
         trial.wait_ended()
         _expect_no_failure(trial)
+
+
+TWO_AT_ONCE = "ana's fifth and sixth connection came at the same moment"
+
+
+class _Meeting:
+    """Lets two newcomers meet: the first one's close of another connection waits until the second one has acted, too.
+
+    In a quiet moment a close takes no time, so a handler that does things in the wrong order would get away with it.
+    """
+
+    def __init__(self) -> None:
+        self._has_begun = False
+        self._newcomers = 0
+        self._closes = 0
+        self._both_acted: asyncio.Event | None = None
+
+    def begin(self) -> None:
+        """Count the connections that come from now on; call it before they come."""
+        self._has_begun = True
+
+    async def __call__(self, app: Any, scope: Any, receive: Any, send: Any) -> None:
+        """Run the app for one connection."""
+        if not self._has_begun:
+            await app(scope, receive, self._sends(send))
+            return
+        if self._both_acted is None:
+            self._both_acted = asyncio.Event()
+        self._newcomers += 1
+        await app(scope, self._receives(receive, self._newcomers), self._sends(send))
+
+    def _receives(self, receive: Any, newcomer: int) -> Any:
+        events = 0
+
+        async def receive_event() -> Any:
+            nonlocal events
+            events += 1
+            if newcomer == 2 and events == 2 and self._both_acted is not None:  # the first is its connect
+                self._both_acted.set()
+            return await receive()
+
+        return receive_event
+
+    def _sends(self, send: Any) -> Any:
+        async def send_event(event: Any) -> None:
+            if event["type"] == "websocket.close" and self._both_acted and not self._both_acted.is_set():
+                self._closes += 1
+                if self._closes == 2:
+                    self._both_acted.set()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._both_acted.wait(), MEETING)
+            await send(event)
+
+        return send_event
 
 
 def _numbered(clients: list[TrialClient], first: int = 1) -> dict[str, TrialClient]:
@@ -71,14 +137,18 @@ def _expect_replaced(trial: Trial, ben: TrialClient, ana: list[TrialClient]) -> 
     """Expect the oldest of ana's four to be closed with 4004; `_expect_open` looks at the others later."""
     while remaining() and not any(map(_has_ended, (ben, *ana))):
         time.sleep(0.01)
-    until = time.monotonic() + SOON
-    while remaining() and not _has_ended(ana[0]) and time.monotonic() < until:
-        time.sleep(0.01)
+    _wait_for_end(ana[0])
     if not _has_ended(ana[0]):
         raise NotYet(_not_replaced(trial, ben, ana))
     if (code := ana[0].connection.close_code) != REPLACED:
         why = trial.failure() or 'write `close(4004, "…")`'
         raise NotYet(f"ana's oldest connection was closed with {code}, expected {REPLACED}; {why}")
+
+
+def _wait_for_end(client: TrialClient) -> None:
+    until = time.monotonic() + SOON
+    while remaining() and not _has_ended(client) and time.monotonic() < until:
+        time.sleep(0.01)
 
 
 def _not_replaced(trial: Trial, ben: TrialClient, ana: list[TrialClient]) -> str:
@@ -89,6 +159,16 @@ def _not_replaced(trial: Trial, ben: TrialClient, ana: list[TrialClient]) -> str
     if any(map(_has_ended, ana)):
         return "ana's fourth connection came, and one that is not her oldest was closed; keep them in order"
     return "ana has four connections, and all are open; close the oldest with 4004"
+
+
+def _expect_both_replaced(trial: Trial, ana: list[TrialClient]) -> None:
+    """Expect ana's second and third connection to be closed, because two more came at the same moment."""
+    while remaining() and not (_has_ended(ana[1]) and _has_ended(ana[2])) and not any(map(_has_ended, ana[3:])):
+        time.sleep(0.01)
+    for number, client in enumerate(ana[1:3], 2):
+        if not _has_ended(client):
+            why = trial.failure() or "four are open"
+            raise NotYet(f"{TWO_AT_ONCE}, and her connection number {number} was not closed: {why}; {LATE}")
 
 
 def _has_ended(client: TrialClient) -> bool:
@@ -125,6 +205,8 @@ def _device_hint(when: str, user: str, client: TrialClient) -> str:
         return "count each user's connections separately"
     if "ended" in when:
         return "when a connection ends, remove it in a `finally`, so that its place is free again"
+    if when == TWO_AT_ONCE:
+        return LATE
     if "fourth" in when:
         return "a fourth connection closes only the oldest"
     return f"{MOST} are allowed, so keep each of them until its client leaves"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
+from .deeper.digest import check_digest
 from .deeper.drain import check_drain
 from .deeper.streaming import check_budget, check_several
 from .notifications_stream import check_stream
-from .verdict import NotYet, judged, refuse_stub, result_of, shown
+from .verdict import NotYet, judged, refuse_stub, result_of, shown, without_arguments
 
 __all__ = [
     "check_budget",
@@ -18,6 +19,7 @@ __all__ = [
     "check_receive",
     "check_several",
     "check_stream",
+    "check_tell_paid",
 ]
 
 Notification = dict[str, Any]
@@ -62,7 +64,7 @@ def check_receive(receive: Any) -> None:
     refuse_stub(receive)
     phone, shown_texts, noted = Phone(), list[str](), 0
     for message, is_new, hint in MESSAGES:
-        result_of(_call(receive, phone, dict(message)))
+        result_of(without_arguments(receive, phone, dict(message)))
         if is_new:
             shown_texts.append(message["text"])
             noted = message["position"]
@@ -156,65 +158,95 @@ def _mute_hint(got: list[Any], expected: Notification, who: str, kind: str) -> s
 
 # exercise 2
 
-HOUR = 3_600  # seconds
+TOO_MANY = 20  # pushes of one order after it was accepted
 
 
-def _missed(*kinds: str, first: int = 4) -> list[Notification]:
-    return [{"position": position, "kind": kind} for position, kind in enumerate(kinds, first)]
+class _StopPushing(Exception):  # noqa: N818 - it ends a loop; nothing has failed
+    """The order was accepted long ago."""
 
 
-CASES: tuple[tuple[list[Notification], int, int, list[Notification]], ...] = (
-    (_missed("order", "chat"), 3, 600, _missed("order", "chat")),
-    (_missed("order", "chat", "chat"), 5, 600, _missed("chat", first=6)),
-    (_missed("order", "chat", "order"), 3, HOUR, [{"position": 6, "text": "2 order, 1 chat"}]),
-    (_missed("order", "chat", "chat"), 3, HOUR, [{"position": 6, "text": "1 order, 2 chat"}]),
-    (_missed("news"), 0, 90_000, [{"position": 4, "text": "1 news"}]),
-    (_missed("chat", "order", "chat", "order", "chat"), 5, 7_200, [{"position": 8, "text": "2 chat, 1 order"}]),
-    (_missed("order", "chat", "chat", "chat"), 4, 7_200, [{"position": 7, "text": "3 chat"}]),
-    (_missed("order", "chat"), 5, 7_200, []),
-    ([], 0, 7_200, []),
+class Server:
+    """A server that stores each key once, and whose answers may get lost; its name stands in error messages."""
+
+    def __init__(self) -> None:
+        self.keys: dict[Any, int] = {}
+        """The order that each stored key belongs to."""
+        self.pushes: list[tuple[Any, Any]] = []
+        """The text and the key of each push of the present order."""
+        self.accepted = 0
+        """How many of them were answered with 202."""
+        self._order = 0
+        self._fates: list[str] = []
+
+    def expect(self, order: int, *fates: str) -> None:
+        """Begin with another order. `fates` are what happens to its first pushes; then each is accepted."""
+        self._order, self._fates = order, list(fates)
+        self.pushes, self.accepted = [], 0
+
+    def try_push(self, text: str, key: str) -> bool:
+        """Store the text, unless its key is known; return whether the answer has arrived."""
+        if self.accepted > TOO_MANY:
+            raise _StopPushing
+        self.pushes.append((text, key))
+        fate = self._fates.pop(0) if self._fates else ACCEPTED
+        if fate != NOBODY and isinstance(key, str):
+            self.keys.setdefault(key, self._order)
+        self.accepted += fate == ACCEPTED
+        return fate == ACCEPTED
+
+
+ACCEPTED, LOST, NOBODY = "accepted", "stored, and its answer is lost", "the server is away"
+
+ORDERS: tuple[tuple[int, tuple[str, ...]], ...] = (
+    (7, ()),
+    (8, (NOBODY,)),
+    (9, (LOST,)),
+    (10, (LOST, NOBODY, LOST)),
+    (11, (NOBODY,) * 12),
 )
-"""What was missed, up to where it was read, the seconds away, and what there is to show."""
+"""The numbers of the orders, and what happens to the pushes of each before one is accepted."""
 
 
-@judged("read notifications are left out, and after an hour the rest comes as one line")
-def check_digest(digest: Callable[..., Any]) -> None:
-    """Check ``digest(missed, read, away)``: the unread ones, or one that counts them by kind after an hour away."""
-    refuse_stub(digest)
-    for missed, read, away, expected in CASES:
-        given = [one.copy() for one in missed]
-        got = result_of(_call(digest, given, read, away))
-        if given != missed:
-            raise NotYet(f"{_told(missed, read, away)}: digest has changed the list that it was given; make a new one")
-        if got != expected:
-            hint = _digest_hint(got, expected, away)
-            raise NotYet(f"{_told(missed, read, away)}: got {shown(got)}, expected {shown(expected)}; {hint}")
+@judged("each order is pushed until it's accepted, with one key, and no other order has that key")
+def check_tell_paid(tell_paid: Any) -> None:
+    """Check ``tell_paid(try_push, number)``: it pushes an order until it's accepted, with a key of the order's own."""
+    refuse_stub(tell_paid)
+    server = Server()
+
+    @wraps(tell_paid)
+    def tell(*args: Any) -> Any:
+        try:
+            return tell_paid(*args)
+        except _StopPushing:
+            return None
+
+    for number, fates in ORDERS:
+        server.expect(number, *fates)
+        result_of(without_arguments(tell, server.try_push, number))
+        _expect_told(server, number)
 
 
-def _call(function: Callable[..., Any], *args: Any) -> Callable[[], Any]:
-    """Return the call as a function without arguments, because they are too long for a sentence."""
-
-    def call() -> Any:
-        return function(*args)
-
-    call.__name__ = getattr(function, "__name__", "your function")
-    return call
-
-
-def _told(missed: list[Notification], read: int, away: int) -> str:
-    kinds = ", ".join(f"{one['position']} {one['kind']}" for one in missed) or "nothing"
-    return f"missed {kinds}, read up to {read}, {away:,} s away"
-
-
-def _digest_hint(got: Any, expected: list[Notification], away: int) -> str:
-    if not isinstance(got, list):
-        return "does the function `return` it?" if got is None else "return a list, also for one or none"
-    if not expected:
-        return "nothing is unread, so there is nothing to show"
-    if "text" not in expected[0]:
-        return "under an hour, return the unread notifications as they are"
-    if got and not all(isinstance(one, dict) and "text" in one for one in got):
-        return "an hour is 3,600 seconds" if away == HOUR else "after an hour, return a list of one dict with a text"
-    if len(got) == 1 and got[0].get("text") == expected[0]["text"]:
-        return "the position is that of the last one, so that the device continues after it"
-    return "count the unread ones by kind, in the order in which the kinds first appear"
+def _expect_told(server: Server, number: int) -> None:
+    """Raise `NotYet` unless the order is stored once, and was pushed as often as needed."""
+    if not server.pushes:
+        raise NotYet(f"order {number} was never pushed; call `try_push` with a text and a key")
+    for text, key in server.pushes:
+        if text != "paid":
+            raise NotYet(f"order {number} was pushed with the text {shown(text)}, expected 'paid'")
+        if not isinstance(key, str) or not key:
+            raise NotYet(f"order {number} was pushed with the key {shown(key)}; a key is a text that names the order")
+        if (other := server.keys.get(key, number)) != number:
+            raise NotYet(
+                f"order {number} isn't stored, because its key {shown(key)} is also that of order {other}; "
+                "put the number into the key"
+            )
+    if not server.accepted:
+        raise NotYet(f"order {number} got no answer, and isn't pushed any more; push until `try_push` returns True")
+    keys = list(dict.fromkeys(key for _, key in server.pushes))
+    if len(keys) > 1:
+        raise NotYet(
+            f"order {number} was pushed with the keys {shown(keys[0])} and {shown(keys[1])}, "
+            "so it may be stored twice; choose the key once, before the first try"
+        )
+    if server.accepted > 1:
+        raise NotYet(f"order {number} was pushed again after it was accepted; stop when `try_push` returns True")

@@ -26,7 +26,17 @@ from .harness.time_budget import BUDGET, retry_on_timeout, time_budget
 from .progress import remember
 from .results import record_result
 
-__all__ = ["NotYet", "Verdict", "judged", "reason_of", "refuse_stub", "result_of", "shown", "stop_thread"]
+__all__ = [
+    "NotYet",
+    "Verdict",
+    "judged",
+    "reason_of",
+    "refuse_stub",
+    "result_of",
+    "shown",
+    "stop_thread",
+    "without_arguments",
+]
 
 P = ParamSpec("P")
 
@@ -119,6 +129,17 @@ def result_of(function: Callable[..., Any], *args: Any) -> Any:
         outcome[0].close()
         raise NotYet(f"{call} returned a coroutine; write it with `def` instead of `async def`")
     return outcome[0]
+
+
+def without_arguments(function: Callable[..., Any], *args: Any) -> Callable[[], Any]:
+    """Return the call for `result_of`, which then doesn't show the arguments: they are too long for a sentence."""
+
+    def call() -> Any:
+        return function(*args)
+
+    call.__name__ = getattr(function, "__name__", "your function")
+    call.__wrapped__ = function  # type: ignore[attr-defined]  # whose line `reason_of` shows
+    return call
 
 
 def _join(thread: threading.Thread, seconds: float) -> None:

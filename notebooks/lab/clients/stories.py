@@ -24,13 +24,15 @@ def accident(handler: Handler, manager: Any) -> None:
     A server of its own calls ``handler(websocket, user, manager)`` for each client. Ana, Ben and Cyd connect, in this
     order. Ben says "busy", which must keep his handler busy for a while, and closes. Ana says "hello", and when she
     has heard it, Cyd says "bye". The handler must send to everybody what somebody says, as ``ana: hello``. All that
-    Ana and Cyd hear is printed, a line each, and at the end who is listed in ``manager.users``, a dict of names, or
-    in ``manager.active``, a list of connections. 1006 stands for a connection that was cut off.
+    Ana and Cyd hear is printed, a line each. 1006 stands for a connection that was cut off. Then comes who is listed in
+    ``manager.users``, a dict of names, or in ``manager.active``, a list of connections: once at the end of the story,
+    and once when all clients have left, the server has stopped, and every handler has ended.
 
     Raises:
         TimeoutError: somebody heard neither what was said nor an end, for 15 s.
     """
-    with _connected(host(handler, manager), "ana", "ben", "cyd") as (ana, ben, cyd):
+    server = host(handler, manager)
+    with _connected(server, "ana", "ben", "cyd") as (ana, ben, cyd):
         ben.send("busy")
         ben.close()
         ana.send("hello")
@@ -42,6 +44,8 @@ def accident(handler: Handler, manager: Any) -> None:
         print("ana hears", ana_hears)
         print("cyd hears", cyd_hears)
         print("listed:", *_listed(manager))
+    server.stop()
+    print("listed when all handlers have ended:", *_listed(manager) or ["nobody"])
 
 
 def bens_day(server: BackgroundServer) -> Conversation:

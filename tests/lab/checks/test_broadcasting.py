@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from lab.checks.broadcasting import check_latest, check_missed, check_room_limit
+from lab.checks.broadcasting import check_latest, check_missed, check_pass_on
 
 from server.broker import History, Position
 from tests.lab.checks.verdicts import verdict
@@ -302,180 +301,133 @@ def test_a_wrong_outbox_gets_a_verdict_that_helps(answer: Answer, help_: str) ->
 
 # exercise 2
 
+Rooms = dict[str, Any]
+Event = dict[str, Any]
 
-def room_limit(burst: float, per_second: float) -> Answer:
+
+def pass_on(event: Event, rooms: Rooms) -> None:
     """The solution of exercise 2."""
-    buckets: dict[str, tuple[float, float]] = {}
-
-    def allowed(room: str, now: float) -> bool:
-        tokens, when = buckets.get(room, (burst, now))
-        tokens = min(burst, tokens + (now - when) * per_second)
-        buckets[room] = tokens - (tokens >= 1), now
-        return tokens >= 1
-
-    return allowed
+    if event["type"] == "message":
+        rooms[event["channel"]].to_all(event["data"])
 
 
-def with_one_number(burst: float, per_second: float) -> Answer:
-    """Another right answer: the moment at which the bucket is full again."""
-    full: dict[str, float] = {}
-
-    def allowed(room: str, now: float) -> bool:
-        later = max(full.get(room, now), now) + 1 / per_second
-        if later - now > burst / per_second:
-            return False
-        full[room] = later
-        return True
-
-    return allowed
+def pass_on_with_a_loop(event: Event, rooms: Rooms) -> None:
+    """Another right answer: looks for the room among all."""
+    for channel, room in rooms.items():
+        if event["type"] == "message" and event["channel"] == channel:
+            room.to_all(event["data"])
 
 
-class Bucket:
-    """The tokens of one room."""
-
-    def __init__(self, burst: float, per_second: float) -> None:
-        self.tokens, self.burst, self.per_second = burst, burst, per_second
-        self.counted: float | None = None
-
-    def take(self, now: float) -> bool:
-        """Fill it up, and take one if there is one."""
-        if self.counted is not None:
-            self.tokens += self.per_second * (now - self.counted)
-        self.counted = now
-        self.tokens = min(self.tokens, self.burst)
-        if self.tokens < 1:
-            return False
-        self.tokens -= 1
-        return True
+def pass_on_with_a_match(event: Event, rooms: Rooms) -> bool:
+    """A third right answer: a pattern; what it returns is its own affair."""
+    match event:
+        case {"type": "message", "channel": str(channel), "data": text}:
+            rooms[channel].to_all(text)
+            return True
+    return False
 
 
-def with_objects(burst: float, per_second: float) -> Answer:
-    """A third right answer: an object for each room."""
-    buckets: dict[str, Bucket] = {}
-
-    def allowed(room: str, now: float) -> bool:
-        if room not in buckets:
-            buckets[room] = Bucket(burst, per_second)
-        return buckets[room].take(now)
-
-    return allowed
-
-
-@pytest.mark.parametrize("answer", [room_limit, with_one_number, with_objects])
-def test_a_room_limit_passes(answer: Answer) -> None:
+@pytest.mark.parametrize("answer", [pass_on, pass_on_with_a_loop, pass_on_with_a_match])
+def test_passing_on_passes(answer: Answer) -> None:
     """The solution passes, and so does another way to do it."""
-    passed = "passed: each room has its own tokens, they come back with time, and there are never more than `burst`"
-    assert verdict(check_room_limit, answer) == passed
+    passed = "passed: each message reaches its own room, and no room hears of the other events"
+    assert verdict(check_pass_on, answer) == passed
 
 
-def limit_stub(burst: float, per_second: float) -> Answer:
+def pass_on_stub(event: Event, rooms: Rooms) -> None:
     """The answer cell as it is."""
-
-    def allowed(room: str, now: float) -> bool:
-        raise NotImplementedError
-
-    return allowed
+    raise NotImplementedError
 
 
-def always(burst: float, per_second: float) -> Answer:
-    """Allows everything."""
-    return lambda room, now: True
+def everything(event: Event, rooms: Rooms) -> None:
+    """Does not look at the type."""
+    rooms[event["channel"]].to_all(event["data"])
 
 
-def never(burst: float, per_second: float) -> Answer:
-    """Begins with an empty bucket."""
-    return lambda room, now: False
+def all_but_one(event: Event, rooms: Rooms) -> None:
+    """Knows one other type only, as `follow` might."""
+    if event["type"] != "subscribe":
+        rooms[event["channel"]].to_all(event["data"])
 
 
-def one_for_all(burst: float, per_second: float) -> Answer:
-    """The rooms share their tokens."""
-    allowed = room_limit(burst, per_second)
-    return lambda room, now: allowed("all", now)
+def to_every_room(event: Event, rooms: Rooms) -> None:
+    """Does not look at the channel."""
+    if event["type"] == "message":
+        for room in rooms.values():
+            room.to_all(event["data"])
 
 
-def never_refills(burst: float, per_second: float) -> Answer:
-    """Counts, and does not look at the time."""
-    return room_limit(burst, 0)
+def to_the_other_room(event: Event, rooms: Rooms) -> None:
+    """Always the same room."""
+    if event["type"] == "message":
+        rooms["lobby"].to_all(event["data"])
 
 
-def no_ceiling(burst: float, per_second: float) -> Answer:
-    """Saves up for ever."""
-    buckets: dict[str, tuple[float, float]] = {}
-
-    def allowed(room: str, now: float) -> bool:
-        tokens, when = buckets.get(room, (burst, now))
-        tokens += (now - when) * per_second
-        buckets[room] = tokens - (tokens >= 1), now
-        return tokens >= 1
-
-    return allowed
+def the_whole_event(event: Event, rooms: Rooms) -> None:
+    """Passes on more than the text."""
+    if event["type"] == "message":
+        rooms[event["channel"]].to_all(event)
 
 
-def whole_seconds(burst: float, per_second: float) -> Answer:
-    """Throws away parts of a second."""
-    buckets: dict[str, tuple[float, float]] = {}
-
-    def allowed(room: str, now: float) -> bool:
-        tokens, when = buckets.get(room, (burst, now))
-        tokens = min(burst, tokens + math.floor(now - when) * per_second)
-        buckets[room] = tokens - (tokens >= 1), now
-        return tokens >= 1
-
-    return allowed
+def twice(event: Event, rooms: Rooms) -> None:
+    """Says it again."""
+    pass_on(event, rooms)
+    pass_on(event, rooms)
 
 
-def windows(burst: float, per_second: float) -> Answer:
-    """A new burst in each second."""
-    counts: dict[tuple[str, int], int] = {}
-
-    def allowed(room: str, now: float) -> bool:
-        window = (room, int(now))
-        counts[window] = counts.get(window, 0) + 1
-        return counts[window] <= burst
-
-    return allowed
+def only_finds_it(event: Event, rooms: Rooms) -> Any:
+    """Returns the room and the text."""
+    return rooms.get(event["channel"]), event["data"]
 
 
-def says_nothing(burst: float, per_second: float) -> Answer:
-    """Computes, and does not tell."""
-    allowed = room_limit(burst, per_second)
-
-    def asked(room: str, now: float) -> None:
-        allowed(room, now)
-
-    return asked
+async def waits(event: Event, rooms: Rooms) -> None:
+    """A coroutine."""
+    pass_on(event, rooms)
 
 
-def no_function(burst: float, per_second: float) -> bool:
-    """Answers before it is asked."""
-    return True
+def publishes(event: Event, rooms: Rooms) -> None:
+    """Says it again to the engine."""
+    if event["type"] == "message":
+        rooms[event["channel"]].say(event["data"]).close()
 
 
-WRONG_LIMIT = [
-    (limit_stub, "allowed is still the stub"),
+def by_attribute(event: Event, rooms: Rooms) -> None:
+    """Takes a dict for an object."""
+    if event.type == "message":  # type: ignore[attr-defined]
+        pass_on(event, rooms)
+
+
+def wrong_key(event: Event, rooms: Rooms) -> None:
+    """Guesses a key."""
+    if event["type"] == "message":
+        rooms[event["channel"]].to_all(event["text"])
+
+
+WRONG_PASS_ON = [
+    (pass_on_stub, "pass_on_stub is still the stub"),
     (
-        always,
-        "after messages in the lobby at 0, 0, 0 s: got True, expected False; return False when the tokens are used up",
+        everything,
+        'the lobby has heard [1], the kitchen has heard []; only an event of type "message" is passed on',
     ),
-    (never, "at 0 s in the lobby: got False, expected True; a room starts with `burst` tokens"),
-    (
-        one_for_all,
-        "at 0 s in the kitchen after messages in the lobby at 0, 0, 0 s: got False, expected True; each room",
-    ),
-    (never_refills, "at 1 s in the lobby after messages in the lobby at 0, 0, 0 s: got False, expected True; a token"),
-    (no_ceiling, "got True, expected False; after a long silence a room has `burst` tokens, and never more"),
-    (whole_seconds, "at 1 s in the lobby after messages in the lobby at 0, 0, 0 s: got False, expected True; a token"),
-    (windows, "at 1 s in the lobby after messages in the lobby at 0, 0, 0, 1 s: got True, expected False; a token"),
-    (says_nothing, "allowed('lobby', 0) returned None; return True or False"),
-    (no_function, "room_limit returned True, expected a function to call for each message"),
+    (all_but_one, "after the event unsubscribe for the kitchen with the data 1, the lobby has heard [], the kitchen"),
+    (to_every_room, "a message is for the room of its channel, and for no other"),
+    (to_the_other_room, "a message is for the room of its channel, and for no other"),
+    (the_whole_event, 'the text of a message is in `event["data"]`'),
+    (twice, "the lobby has heard ['hello', 'hello'], the kitchen has heard []; call `to_all` once"),
+    (only_finds_it, "call `to_all` of the room whose key is the event's channel"),
+    (waits, "returned a coroutine; write it with `def` instead of `async def`"),
+    (publishes, "`say` would publish the text once more, without an end; call `to_all`"),
+    (by_attribute, "'dict' object has no attribute 'type'"),
+    (wrong_key, "raised KeyError: 'text'"),
+    (lambda event: event["data"], "raised TypeError"),
     (None, "expected a function"),
 ]
 
 
-@pytest.mark.parametrize(("answer", "help_"), WRONG_LIMIT)
-def test_a_wrong_room_limit_gets_a_verdict_that_helps(answer: Answer, help_: str) -> None:
-    """The verdict on each typical mistake names the first message that is judged wrong."""
-    said = verdict(check_room_limit, answer)
+@pytest.mark.parametrize(("answer", "help_"), WRONG_PASS_ON)
+def test_a_wrong_pass_on_gets_a_verdict_that_helps(answer: Answer, help_: str) -> None:
+    """The verdict on each typical mistake names the first event that reached the wrong ears."""
+    said = verdict(check_pass_on, answer)
     assert said.startswith("not yet: ")
     assert help_ in said
 

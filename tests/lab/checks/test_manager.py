@@ -44,21 +44,41 @@ async def listen(websocket: WebSocket) -> None:
         pass
 
 
+async def replace(oldest: WebSocket) -> None:
+    """What the answer cell has ready."""
+    with suppress(WebSocketDisconnect):
+        await oldest.close(4004, "a newer device")
+
+
 async def three_devices(websocket: WebSocket, user: str) -> None:
     """The solution of exercise 1."""
+    await websocket.accept()
+    mine = _lists[user]
+    mine.append(websocket)
+    try:
+        if len(mine) > 3:
+            await replace(mine.pop(0))
+        await listen(websocket)
+    finally:
+        if websocket in mine:
+            mine.remove(websocket)
+
+
+async def with_one_dict(websocket: WebSocket, user: str) -> None:
+    """Another right answer: one dict from each connection to its user."""
     await websocket.accept()
     _here[websocket] = user
     try:
         if len(mine := of(user)) > 3:
             del _here[mine[0]]
-            await mine[0].close(4004, "a fourth device")
+            await replace(mine[0])
         await listen(websocket)
     finally:
         _here.pop(websocket, None)
 
 
 async def closed_by_its_owner(websocket: WebSocket, user: str) -> None:
-    """Another right answer: the replaced connection's own handler closes it."""
+    """A third right answer: the replaced connection's own handler closes it."""
     await websocket.accept()
     task = asyncio.current_task()
     assert task is not None
@@ -78,28 +98,28 @@ async def closed_by_its_owner(websocket: WebSocket, user: str) -> None:
 _tasks: dict[str, list[asyncio.Task[Any]]] = defaultdict(list)
 
 
-async def with_a_list_for_each_user(websocket: WebSocket, user: str) -> None:
-    """A third right answer: each user's connections in a list, and the goodbye is awaited."""
+async def that_makes_a_place_first(websocket: WebSocket, user: str) -> None:
+    """A fourth right answer: the oldest is taken out first, and told last."""
     await websocket.accept()
     mine = _lists[user]
+    oldest = mine.pop(0) if len(mine) == 3 else None
     mine.append(websocket)
+    if oldest is not None:
+        await replace(oldest)
     try:
-        if len(mine) == 4:
-            with suppress(WebSocketDisconnect):
-                await mine.pop(0).close(code=4004, reason="a newer device")
         while True:
             await websocket.receive_text()
     except WebSocketDisconnect:
         pass
     finally:
-        if websocket in mine:
+        with suppress(ValueError):
             mine.remove(websocket)
 
 
 _lists: dict[str, list[WebSocket]] = defaultdict(list)
 
 
-@pytest.mark.parametrize("answer", [three_devices, closed_by_its_owner, with_a_list_for_each_user])
+@pytest.mark.parametrize("answer", [three_devices, with_one_dict, closed_by_its_owner, that_makes_a_place_first])
 def test_three_devices_pass(answer: Answer) -> None:
     """The solution passes, and so do other ways to do it."""
     _tasks.clear()
@@ -230,6 +250,48 @@ async def removes_twice(websocket: WebSocket, user: str) -> None:
         del _here[websocket]
 
 
+async def taken_out_late(websocket: WebSocket, user: str) -> None:
+    """Closes first, and takes out then: meanwhile another newcomer finds the same oldest one."""
+    await websocket.accept()
+    mine = _lists[user]
+    mine.append(websocket)
+    try:
+        if len(mine) > 3:
+            await replace(mine[0])
+            mine.pop(0)
+        await listen(websocket)
+    finally:
+        if websocket in mine:
+            mine.remove(websocket)
+
+
+async def entered_late(websocket: WebSocket, user: str) -> None:
+    """Closes first, and enters then: meanwhile another newcomer finds a free place."""
+    await websocket.accept()
+    mine = _lists[user]
+    if len(mine) == 3:
+        await replace(mine.pop(0))
+    mine.append(websocket)
+    try:
+        await listen(websocket)
+    finally:
+        if websocket in mine:
+            mine.remove(websocket)
+
+
+async def removes_without_looking(websocket: WebSocket, user: str) -> None:
+    """The same as `removes_twice`, with a list."""
+    await websocket.accept()
+    mine = _lists[user]
+    mine.append(websocket)
+    try:
+        if len(mine) > 3:
+            await replace(mine.pop(0))
+        await listen(websocket)
+    finally:
+        mine.remove(websocket)
+
+
 async def does_not_stay(websocket: WebSocket, user: str) -> None:
     """Returns at once."""
     await websocket.accept()
@@ -268,9 +330,12 @@ WRONG_DEVICES = [
     (keeps_ghosts, "when a connection ends, remove it in a `finally`, so that its place is free again"),
     (
         keeps_ghosts_and_forgives,
-        "ana's connection number 3 was closed: code 4004; when a connection ends, remove it in a `finally`",
+        "ana's connection number 5 was closed: code 4004; when a connection ends, remove it in a `finally`",
     ),
     (removes_twice, "removes_twice raised KeyError"),
+    (taken_out_late, "and only then await its close"),
+    (entered_late, "her connection number 3 was not closed: four are open; first put the new one into the list"),
+    (removes_without_looking, "removes_without_looking raised ValueError"),
     (does_not_stay, "was closed: code 1006; 3 are allowed, so keep each of them until its client leaves"),
     (never_ends, "the client left, but never_ends still runs"),
     (plain_function, "plain_function is a plain function"),
@@ -282,6 +347,7 @@ WRONG_DEVICES = [
 def test_wrong_devices_get_a_verdict_that_helps(answer: Answer, help_: str) -> None:
     """The verdict on each typical mistake says whose connection was closed, and how."""
     _sockets.clear()
+    _lists.clear()
     said = verdict(check_devices, answer)
     assert said.startswith("not yet: ")
     assert help_ in said

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from itertools import count
 from typing import Any
 
 import pytest
 from fastapi.sse import ServerSentEvent
-from lab.checks.notifications import check_digest, check_mute, check_receive, check_stream
+from lab.checks.notifications import check_mute, check_receive, check_stream, check_tell_paid
 
 from tests.lab.checks.verdicts import verdict
 
@@ -288,104 +289,145 @@ def test_mute(answer: Answer, said: str) -> None:
 
 # exercise 2
 
-Notification = dict[str, Any]
+
+TryPush = Callable[[str, str], bool]
 
 
-def digest(missed: list[Notification], read: int, away: float) -> list[Notification]:
+def tell_paid(try_push: TryPush, number: int) -> None:
     """The solution of exercise 2."""
-    unread = [one for one in missed if one["position"] > read]
-    kinds = Counter(one["kind"] for one in unread).items()
-    text = ", ".join(f"{number} {kind}" for kind, number in kinds)
-    return [{"position": unread[-1]["position"], "text": text}] if unread and away >= 3600 else unread
+    while not try_push("paid", f"{number} paid"):
+        pass
 
 
-def stub_digest(missed: list[Notification], read: int, away: float) -> list[Notification]:
+def random_key(try_push: TryPush, number: int) -> None:
+    """Another right one: a key that nobody else has, chosen once."""
+    key = secrets.token_hex()
+    accepted = False
+    while not accepted:
+        accepted = try_push("paid", key)
+
+
+def returns_when_accepted(try_push: Any, number: int) -> bool:
+    """Another right one: it ends the loop by itself, and names the arguments."""
+    while True:
+        if try_push(key=str(number), text="paid"):
+            return True
+
+
+def calls_itself(try_push: TryPush, number: int) -> None:
+    """Another right one, without a loop."""
+    if not try_push("paid", f"order {number}"):
+        calls_itself(try_push, number)
+
+
+def stub_tell_paid(try_push: TryPush, number: int) -> None:
     """As the notebook has it."""
     raise NotImplementedError
 
 
-def counts_read(missed: list[Notification], read: int, away: float) -> list[Notification]:
-    """Forgets the read mark."""
-    return digest(missed, 0, away)
+def pushes_once(try_push: TryPush, number: int) -> None:
+    """Hopes for the best."""
+    try_push("paid", f"{number} paid")
 
 
-def late(missed: list[Notification], read: int, away: float) -> list[Notification]:
-    """An hour is not enough."""
-    return digest(missed, read, away if away > 3600 else 0)
+def gives_up(try_push: TryPush, number: int) -> None:
+    """Tries three times."""
+    for _ in range(3):
+        if try_push("paid", f"{number} paid"):
+            break
 
 
-def never(missed: list[Notification], read: int, away: float) -> list[Notification]:
-    """Never digests."""
-    return digest(missed, read, 0)
+def new_key_each_time(try_push: TryPush, number: int) -> None:
+    """Chooses the key inside of the loop."""
+    while not try_push("paid", secrets.token_hex()):
+        pass
 
 
-def bare(missed: list[Notification], read: int, away: float) -> Any:
-    """Returns the dict itself."""
-    found = digest(missed, read, away)
-    return found[0] if len(found) == 1 else found
+def counts_in_the_key(try_push: TryPush, number: int) -> None:
+    """Puts the number of the try into the key."""
+    for attempt in count():
+        if try_push("paid", f"{number} paid {attempt}"):
+            break
 
 
-def falls(missed: list[Notification], read: int, away: float) -> list[Notification]:
-    """Takes the last of nothing."""
-    if away < 3600:
-        return digest(missed, read, away)
-    position = [one for one in missed if one["position"] > read][-1]["position"]
-    return [digest(missed, read, away)[0] | {"position": position}]
+def the_text_is_the_key(try_push: TryPush, number: int) -> None:
+    """Has one key for all orders."""
+    while not try_push("paid", "paid"):
+        pass
 
 
-def first_position(missed: list[Notification], read: int, away: float) -> list[Notification]:
-    """Goes on after the first."""
-    found = digest(missed, read, away)
-    return [one | {"position": missed[0]["position"]} for one in found] if away >= 3600 else found
+def never_stops(try_push: TryPush, number: int) -> None:
+    """Doesn't look at what is returned."""
+    while True:
+        try_push("paid", f"{number} paid")
 
 
-def sorted_kinds(missed: list[Notification], read: int, away: float) -> list[Notification]:
-    """Sorts by the alphabet."""
-    if away < 3600:
-        return digest(missed, read, away)
-    return digest(sorted(missed, key=lambda one: one["kind"]), read, away)
+def the_wrong_way_round(try_push: TryPush, number: int) -> None:
+    """Goes on as long as it is accepted."""
+    while try_push("paid", f"{number} paid"):
+        pass
 
 
-def most_common(missed: list[Notification], read: int, away: float) -> list[Notification]:
-    """Begins with the kind of which there are most."""
-    unread = [one for one in missed if one["position"] > read]
-    if not unread or away < 3600:
-        return unread
-    text = ", ".join(f"{number} {kind}" for kind, number in Counter(one["kind"] for one in unread).most_common())
-    return [{"position": unread[-1]["position"], "text": text}]
+def exactly_twice(try_push: TryPush, number: int) -> None:
+    """Pushes once more, to be sure."""
+    tell_paid(try_push, number)
+    try_push("paid", f"{number} paid")
 
 
-def nothing(missed: list[Notification], read: int, away: float) -> None:
-    """Returns nothing."""
-    digest(missed, read, away)
+def a_number_as_key(try_push: Any, number: int) -> None:
+    """A key is a text."""
+    while not try_push("paid", number):
+        pass
 
 
-def spoils(missed: list[Notification], read: int, away: float) -> list[Notification]:
-    """Takes what is read out of the caller's list."""
-    missed[:] = [one for one in missed if one["position"] > read]
-    return digest(missed, read, away)
+def another_text(try_push: TryPush, number: int) -> None:
+    """Tells Ana the key."""
+    while not try_push(f"order {number} is paid", f"{number} paid"):
+        pass
+
+
+def without_a_key(try_push: Any, number: int) -> None:
+    """Forgets the key."""
+    while not try_push("paid"):
+        pass
+
+
+def nothing_pushed(try_push: TryPush, number: int) -> str:
+    """Only makes the key."""
+    return f"{number} paid"
+
+
+async def waits(try_push: TryPush, number: int) -> None:
+    """Is asynchronous where nothing waits."""
+    tell_paid(try_push, number)
 
 
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (digest, "passed: read notifications are left out"),
-        (stub_digest, "still the stub"),
-        (counts_read, "under an hour, return the unread notifications as they are"),
-        (late, "an hour is 3,600 seconds"),
-        (never, "an hour is 3,600 seconds"),
-        (bare, "return a list, also for one or none"),
-        (falls, "raised IndexError"),
-        (first_position, "the position is that of the last"),
-        (sorted_kinds, "in the order in which the kinds first appear"),
-        (most_common, "in the order in which the kinds first appear"),
-        (nothing, "does the function `return` it?"),
-        (spoils, "has changed the list that it was given"),
+        (tell_paid, "passed: each order is pushed until it's accepted"),
+        (random_key, "passed: each order is pushed until it's accepted"),
+        (returns_when_accepted, "passed: each order is pushed until it's accepted"),
+        (calls_itself, "passed: each order is pushed until it's accepted"),
+        (stub_tell_paid, "still the stub"),
+        (pushes_once, "order 8 got no answer, and isn't pushed any more"),
+        (gives_up, "order 10 got no answer, and isn't pushed any more"),
+        (new_key_each_time, "choose the key once, before the first try"),
+        (counts_in_the_key, "choose the key once, before the first try"),
+        (the_text_is_the_key, "put the number into the key"),
+        (never_stops, "stop when `try_push` returns True"),
+        (the_wrong_way_round, "stop when `try_push` returns True"),
+        (exactly_twice, "stop when `try_push` returns True"),
+        (a_number_as_key, "order 7 was pushed with the key 7; a key is a text"),
+        (another_text, "was pushed with the text 'order 7 is paid', expected 'paid'"),
+        (without_a_key, "missing 1 required positional argument: 'key' in the line `while not"),
+        (nothing_pushed, "order 7 was never pushed"),
+        (waits, "write it with `def` instead of `async def`"),
     ],
 )
-def test_digest(answer: Answer, said: str) -> None:
-    """The verdict on a wrong digest says what was missed and read, and how long the device was away."""
-    assert said in verdict(check_digest, answer)
+def test_tell_paid(answer: Answer, said: str) -> None:
+    """The verdict on a shop that loses an order, or tells it twice, says which one and why."""
+    assert said in verdict(check_tell_paid, answer)
 
 
 # exercise 3

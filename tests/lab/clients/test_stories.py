@@ -85,16 +85,18 @@ def test_the_accident_of_the_list_cuts_everybody_off(capsys: pytest.CaptureFixtu
         "ana hears ['ana: hello', 1006]",
         "cyd hears [1006]",
         "listed: ben cyd",
+        "listed when all handlers have ended: ben cyd",
     ]
 
 
 def test_the_accident_leaves_a_manager_with_outboxes_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    """Both hear everything; Ben is listed while his own handler is busy."""
+    """Both hear everything; Ben is listed while his own handler is busy, and no longer."""
     accident(talk, Names())
     assert capsys.readouterr().out.splitlines() == [
         "ana hears ['ana: hello', 'cyd: bye']",
         "cyd hears ['ana: hello', 'cyd: bye']",
         "listed: ana ben cyd",
+        "listed when all handlers have ended: nobody",
     ]
 
 

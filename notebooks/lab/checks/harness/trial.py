@@ -13,6 +13,7 @@ import asyncio
 import inspect
 import threading
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, ExitStack, suppress
 from types import TracebackType
 from typing import Any, NamedTuple, NoReturn, Self
@@ -35,6 +36,8 @@ __all__ = ["Answer", "Trial"]
 
 OPTIONS: dict[str, Any] = {"compression": None, "ping_interval": None, "close_timeout": 0.2, "proxy": None}
 
+Around = Callable[[Any, Any, Any, Any], Awaitable[None]]
+
 MACHINERY = ("uvicorn", "websockets", "asyncio")  # whose tasks are the server's own
 
 
@@ -48,7 +51,8 @@ class Answer(NamedTuple):
 class Trial:
     """The reader's handler, or a whole app, on a real server while the ``with`` block runs."""
 
-    def __init__(self, handler: Any, *, path: str = "/ws", **options: Any) -> None:
+    def __init__(self, handler: Any, *, path: str = "/ws", around: Around | None = None, **options: Any) -> None:
+        """`around` is called with the app and what an app is called with, for each connection, and calls the app."""
         refuse_stub(handler)
         for one in _endpoints(handler):
             if forgotten := unawaited(one):
@@ -59,6 +63,7 @@ class Trial:
         self.name = getattr(handler, "__name__", "the app")
         self.path = path
         self._app = handler if hasattr(handler, "routes") else _app_of(handler, self.name, path)
+        self._around = around
         self._options = options
         self._clients = ExitStack()
         self._changed = threading.Condition()
@@ -109,7 +114,10 @@ class Trial:
         self._loop = asyncio.get_running_loop()
         self._count(1)
         try:
-            await self._app(scope, receive, send)
+            if self._around is None:
+                await self._app(scope, receive, send)
+            else:
+                await self._around(self._app, scope, receive, send)
         except Exception as error:
             self._error = error
             raise
