@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .observe.slow_client import count_received, through_tunnel, tunnel
     from .observe.transports import compare_transports, plot_transports
     from .servers.backend import serve_backend
+    from .servers.buffering_proxy import buffering_proxy
     from .servers.descriptors import allow_descriptors
     from .servers.host import host
     from .servers.room_app import room_app
@@ -62,6 +63,7 @@ __all__ = [
     "accident",
     "allow_descriptors",
     "bens_day",
+    "buffering_proxy",
     "census",
     "chat_app",
     "compare_four_ways",
@@ -112,6 +114,7 @@ _MODULES = {
     "accident": "clients.stories",
     "allow_descriptors": "servers.descriptors",
     "bens_day": "clients.stories",
+    "buffering_proxy": "servers.buffering_proxy",
     "census": "observe.census",
     "chat_app": "testing.chat_app",
     "compare_four_ways": "clients.four_ways",

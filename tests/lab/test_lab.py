@@ -25,6 +25,7 @@ def test_public_names() -> None:
         "accident",
         "allow_descriptors",
         "bens_day",
+        "buffering_proxy",
         "census",
         "chat_app",
         "compare_four_ways",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import threading
 from collections.abc import AsyncGenerator
 from functools import wraps
 from typing import Any
@@ -17,11 +18,13 @@ from ..verdict import NotYet, judged, reason_of, refuse_stub, result_of, shown
 
 __all__ = ["check_budget", "check_several"]
 
+MOST_BEFORE = 150  # texts of one answer before the first of another, which is made at the same pace
 MOST_AFTER_STOP = 150  # messages that may be on their way when a client says stop, on a busy machine
 ONLY_WEBSOCKET = inspect.Signature(
     [inspect.Parameter("websocket", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=WebSocket)]
 )
 """What FastAPI is to see of a handler that takes a model as well."""
+NOT_AWAITED = "`await task` raises the error of a task that was cancelled, so wait with `asyncio.wait([task])`"
 
 
 class CountedModel:
@@ -149,6 +152,8 @@ def check_several(several: Any) -> None:
     if forgotten := unawaited(several):
         raise NotYet(f"`{forgotten}` has no `await` in front of it, so it never runs; write `await {forgotten}`")
     models: dict[str, CountedModel] = {}
+    name = getattr(several, "__name__", "several")
+    escaped = threading.Event()  # set when the handler has ended with the error of a task that it had cancelled
 
     def ask(prompt: str) -> AsyncGenerator[str, None]:
         model = models[prompt] = CountedModel(400 if prompt == "long" else 3, seconds=0.003)
@@ -156,7 +161,12 @@ def check_several(several: Any) -> None:
 
     @wraps(several)  # so that a verdict names the reader's function and its lines
     async def handler(websocket: WebSocket) -> None:
-        await several(websocket, ask)
+        try:
+            await several(websocket, ask)
+        except asyncio.CancelledError:
+            if (task := asyncio.current_task()) is not None and not task.cancelling():
+                escaped.set()
+            raise
 
     handler.__signature__ = ONLY_WEBSOCKET  # type: ignore[attr-defined]
     with Trial(handler) as trial:
@@ -179,6 +189,12 @@ def check_several(several: Any) -> None:
             raise NotYet("the client left, and the model of 'd' wasn't closed; cancel every task in a `finally`")
         if failure := trial.failure():
             raise NotYet(f"the client left, and {failure}")
+        if escaped.is_set():
+            raise NotYet(f"the client left, and {name} raised CancelledError; {NOT_AWAITED}")
+        trial.connect().leave()
+        trial.wait_ended()
+        if failure := trial.failure():
+            raise NotYet(f"a client left that had asked nothing, and {failure}")
 
 
 def _ask(client: TrialClient, answer: str, prompt: str) -> None:
@@ -188,6 +204,7 @@ def _ask(client: TrialClient, answer: str, prompt: str) -> None:
 def _expect_answer(client: TrialClient, answer: str, *, while_running: str = "") -> None:
     """Receive all of a short answer, and nothing else but text of the one that is running."""
     texts: list[str] = []
+    others = 0
     while True:
         message = client.receive_json(f"an answer with the name {answer!r}")
         name, kind = (message.get("answer"), message.get("type")) if isinstance(message, dict) else (None, None)
@@ -195,8 +212,10 @@ def _expect_answer(client: TrialClient, answer: str, *, while_running: str = "")
             texts.append(message.get("text"))
         elif name == answer and kind == "end":
             break
-        elif name != while_running or kind != "text":
+        elif name != while_running or kind != "text" or others == MOST_BEFORE:
             raise _unexpected(message, answer, while_running)
+        else:
+            others += 1
     if texts != ["word0 ", "word1 ", "word2 "] or message.get("reason") != "complete":
         raise NotYet(f"the answer {answer!r} had the texts {shown(texts)} and ended with {shown(message)}")
 

@@ -420,6 +420,40 @@ async def stops_everything(websocket: WebSocket, ask: Ask) -> None:
     await websocket.close()
 
 
+async def waits_for_no_task(websocket: WebSocket, ask: Ask) -> None:
+    """Waits for all its tasks, also when it has none."""
+    await websocket.accept()
+    tasks: dict[str, asyncio.Task[None]] = {}
+    try:
+        async for message in websocket.iter_json():
+            name = message["answer"]
+            if message["type"] == "ask":
+                tasks[name] = asyncio.create_task(say(websocket, name, ask(message["prompt"])))
+            else:
+                await stop(websocket, name, tasks[name])
+    finally:
+        for task in tasks.values():
+            task.cancel()
+        await asyncio.wait(tasks.values())
+
+
+async def awaits_what_it_cancelled(websocket: WebSocket, ask: Ask) -> None:
+    """The first of its cancelled tasks ends it, and the others are never cancelled."""
+    await websocket.accept()
+    tasks: dict[str, asyncio.Task[None]] = {}
+    try:
+        async for message in websocket.iter_json():
+            name = message["answer"]
+            if message["type"] == "ask":
+                tasks[name] = asyncio.create_task(say(websocket, name, ask(message["prompt"])))
+            else:
+                await stop(websocket, name, tasks[name])
+    finally:
+        for task in tasks.values():
+            task.cancel()
+            await task
+
+
 async def forgets_accept(websocket: WebSocket, ask: Ask) -> None:
     """Forgets `accept`."""
     async for message in websocket.iter_json():
@@ -443,6 +477,8 @@ async def unfinished(websocket: WebSocket, ask: Ask) -> None:
         (stops_silently, "'stopped'"),
         (leaves_a_ghost, "still runs; cancel and await it in a `finally`"),
         (stops_everything, "expected the end of 'a', with the reason 'stopped', but the connection was closed"),
+        (waits_for_no_task, "a client left that had asked nothing, and waits_for_no_task raised ValueError"),
+        (awaits_what_it_cancelled, "the client left, and awaits_what_it_cancelled raised CancelledError"),
         (forgets_accept, 'Need to call "accept" first'),
     ],
 )
