@@ -31,6 +31,8 @@ LONGEST = (
     "tests/project/test_install.py",
     "tests/server/broker/valkey/test_losses.py",
     "tests/server/run/",
+    "tests/server/app/test_no_loss.py",
+    "tests/benchmarks/",
     "tests/lab/servers/",
     "tests/deploy/",
     "tests/server/app/test_readable.py",
