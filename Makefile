@@ -26,7 +26,7 @@ lab: $(COURSE)
 
 # what only test-all runs, by name, because it would double the time: CONTRIBUTING.md says why
 SLOW = tests/browser tests/benchmarks/test_fanout.py tests/benchmarks/test_servers.py tests/benchmarks/test_small.py tests/grading \
-	tests/lab/servers/test_no_proxy.py tests/project/test_install.py tests/recipes tests/server/app/test_no_loss.py \
+	tests/lab/servers/test_no_proxy.py tests/notebooks/test_plans.py tests/project/test_install.py tests/recipes tests/server/app/test_no_loss.py \
 	tests/server/test_any_asgi_server.py tests/soak
 test: lint
 	$(RUN)/python -m pytest --nbval -n 3 --no-loadscope-reorder $(addprefix --ignore=,$(SLOW))
@@ -39,10 +39,10 @@ test-all: lint
 test-pythons:
 	@tests/project/every-python $(MAKE)
 
-# lessons 01 to 03 in Chromium without an install: every output, and the bytes on the wire, as on this machine
+# the lessons in Chromium without an install: every output, and the bytes on the wire, as on this machine
 test-lite: $(DEV) $(LITE)
 	$(RUN)/python tests/browser/chromium.py
-	$(RUN)/python -m pytest tests/lite
+	$(RUN)/python -m pytest -n 2 tests/lite
 
 # the oldest versions that pyproject.toml allows
 test-lowest:
@@ -124,7 +124,7 @@ site: $(SITE)
 	$(RUN)/python -m sphinx -q -W -E -c docs -d $(SITE_IN)-trees -D lessons_run_at='$(RUN_AT)' \
 		-D browser_runs_at='$(BROWSER_AT)' -D repository='$(REPOSITORY)' . $(SITE_IN)
 
-# a folder in which lessons 01 to 03 run in the reader's browser, for any web server: build/lite/lab/index.html; it needs npm
+# a folder in which lessons 01 to 03 and some deeper ones run in the reader's browser, for any web server; it needs npm: build/lite/lab/index.html
 # put it below the site, and let the site link to it: make lite site LITE_IN=build/site/lite BROWSER_AT=/lite/lab/index.html?path=
 LITE_IN ?= build/lite
 lite: $(LITE)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from docutils import nodes  # type: ignore[import-untyped]  # it has no types
+from sphinx import addnodes
 from sphinx.application import Sphinx
 
 HERE = Path(__file__).resolve().parent
@@ -42,7 +43,6 @@ html_static_path = ["static", "../notebooks/images"]
 html_css_files = ["site.css"]
 html_js_files = ["site.js"]
 html_show_sourcelink = html_copy_source = html_show_copyright = False
-html_show_search_summary = False  # it would fetch pages, which a browser refuses for local files
 html_use_index = False
 html_additional_pages = {"index": "front.html"}
 html_context = {"lessons": pages.lessons(ROOT / "notebooks" / "README.md")}
@@ -57,6 +57,7 @@ def setup(app: Sphinx) -> None:
     app.connect("config-inited", lambda _, config: config.html_context.update(repository=config.repository))
     app.connect("source-read", prepare)
     app.connect("doctree-read", name_cells)
+    app.connect("doctree-read", leave_out_definitions)
     app.connect("html-page-context", name_language)
     app.connect("build-finished", print_pocket_reference)
 
@@ -85,6 +86,12 @@ def name_cells(app: Sphinx, doctree: nodes.document) -> None:
         if "cell" in cell["classes"] and (found := cell.get("cell_metadata", {}).get("site_id")):
             cell["ids"].append(f"cell-id={found}")
             slugs[f"cell-id={found}"] = (None, f"cell-id={found}", "")
+
+
+def leave_out_definitions(app: Sphinx, doctree: nodes.document) -> None:
+    """Keep the definitions of the glossary out of the full text: the search finds each by its term, and once."""
+    for glossary in doctree.findall(addnodes.glossary):
+        glossary["classes"].append("no-search")
 
 
 def name_language(app: Sphinx, name: str, template: str, context: dict[str, object], doctree: object) -> None:

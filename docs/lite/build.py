@@ -18,17 +18,19 @@ import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from jupyterlite_pyodide_kernel.constants import PYODIDE_VERSION
 from packaging.utils import canonicalize_name
 
-from docs.lite import LESSONS
+from docs.lite import ELSEWHERE, LESSONS
 
 __all__ = ["build"]
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 BAR = HERE / "bar.html"
+WHERE = "It runs on your own machine, with `make lab`, and on Binder. The README of the course says how."
 PLATFORMS = ("pyemscripten_2026_0_wasm32", "any")
 PYTHON = "3.14"
 KERNEL = "@jupyterlite/pyodide-kernel-extension"
@@ -42,7 +44,6 @@ LEFT_OUT = {
     "jupyterlab",
     "matplotlib",
     "nbval",
-    "nest-asyncio2",
     "psutil",
     "pytest",
     "pytest-timeout",
@@ -52,8 +53,8 @@ LEFT_OUT = {
 
 
 def build(target: Path) -> None:
-    """Write the folder; what it downloads is kept beside it for the next time."""
-    work = target.with_name(f"{target.name}-parts")
+    """Write the folder; what it downloads is kept in build/lite-parts for the next time."""
+    work = ROOT / "build" / "lite-parts"
     pyodide = work / "static" / "pyodide"
     work.mkdir(parents=True, exist_ok=True)
     _unpack_pyodide(work, pyodide)
@@ -167,6 +168,10 @@ def _write_settings(work: Path, packages: list[str]) -> None:
             "env": {"HOME": "/home", "IPYTHONDIR": "/lib/python3.14/site-packages/memory_network/ipython"},
         },
     }
+    # a reader who reloads the page keeps what was typed more than ten seconds ago
+    (work / "overrides.json").write_text(
+        json.dumps({"@jupyterlab/docmanager-extension:plugin": {"autosaveInterval": 10}})
+    )
     settings = {
         "jupyter-lite-schema-version": 0,
         "jupyter-config-data": {
@@ -197,16 +202,30 @@ def _say_what_is_real(target: Path) -> None:
 
 def _copy_lessons(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    for name in LESSONS:
-        notebook = json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text())
+    notebooks = ROOT / "notebooks"
+    for name in (*LESSONS, *ELSEWHERE):
+        notebook = json.loads((notebooks / f"{name}.ipynb").read_text())
+        if name in ELSEWHERE:
+            notebook = _in_its_place(notebook, ELSEWHERE[name])
         notebook["metadata"]["kernelspec"] = {
             "name": "python",
             "display_name": "Python (Pyodide)",
             "language": "python",
         }
-        (folder / f"{name}.ipynb").write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
-    shutil.copytree(ROOT / "notebooks" / "images", folder / "images")
+        path = folder / f"{name}.ipynb"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
+    for page in notebooks.glob("*.md"):  # the lessons link to them
+        shutil.copy(page, folder)
+    shutil.copytree(notebooks / "images", folder / "images")
+
+
+def _in_its_place(notebook: dict[str, Any], reason: str) -> dict[str, Any]:
+    """Return a notebook with the same heading that says why this one doesn't run here, and where it does."""
+    first = notebook["cells"][0]
+    heading = "".join(first["source"]).partition("\n")[0]
+    text = f"{heading}\n\n**This notebook does not run in your browser:** {reason}.\n\n{WHERE}"
+    return {**notebook, "cells": [{**first, "source": text}]}
 
 
 if __name__ == "__main__":

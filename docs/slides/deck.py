@@ -18,6 +18,7 @@ from .outline import Slide
 from .plan import Plan, numbers
 
 NOT_PLANNED = "<p>Not in the 90-minute plan.</p>"
+GIVEN = 24  # pixels: the letters of the code that a question or an exercise is about
 STEP = '<i class="fragment step"></i>'
 MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable("table")
 
@@ -31,7 +32,9 @@ class Deck:
         self.short = short
         self.guide = Guide(lesson.name)
         self.plan = Plan(self.guide)
-        self.notes = Notes(lesson, self.guide, outline)
+        planned = {number for number in self.plan.slides if number <= len(outline)}
+        kept = {lesson.section(outline[number - 1].cells[-1]) for number in planned if outline[number - 1].cells}
+        self.notes = Notes(lesson, self.guide, outline, self.plan, kept if short else None)
 
     def slides(self) -> Iterator[str]:
         """Return each slide as a ``<section>`` that knows its number in the full deck."""
@@ -67,10 +70,13 @@ class Deck:
 
     def _section(self, slide: Slide, notes: str) -> str:
         kind = next((key for key in ("predict", "exercise", "summary") if key in slide.keys), "plain")
+        kind = "asks" if kind == "plain" and self._asks(slide) else kind
         if kind == "predict":
             return self._prediction(slide, notes)
         parts = [f'<p class="say">{_inline(line)}</p>' for line in slide.text]
-        if "code" in slide.keys:
+        if "exercise" in slide.keys and "code" in slide.keys:
+            parts.append(self._source(slide))
+        elif "code" in slide.keys:
             parts.append(self._code(slide))
         elif "output" in slide.keys:
             parts.append(
@@ -81,7 +87,7 @@ class Deck:
         if "picture" in slide.keys:
             parts.append(self._picture(slide))
         if "stepper" in slide.keys:
-            parts.append(self._stepper(slide.one("stepper")))
+            parts.append(self._stepper(slide))
         if "table" in slide.keys:
             parts.append(self._table(slide.one("table")))
         if "chart" in slide.keys:
@@ -94,8 +100,9 @@ class Deck:
                 for number, point in enumerate(points, 1)
                 if not kept or number in kept
             )
-            parts.append(f"<ol>{items}</ol>")
-        return _slide(kind, _body(self._where(slide), _inline(slide.title), "".join(parts)), notes)
+            parts.append(f"<ul>{items}</ul>")
+        where = f"Predict · {self._where(slide)}" if kind == "asks" else self._where(slide)
+        return _slide(kind, _body(where, _inline(slide.title), "".join(parts)), notes)
 
     def _where(self, slide: Slide) -> str:
         title = self.lesson.section(slide.cells[-1]) if slide.cells else ""
@@ -106,13 +113,25 @@ class Deck:
             title = "Summary"
         return _inline(title)
 
+    def _asks(self, slide: Slide) -> bool:
+        """Whether a slide asks what its hidden output will be, so that it looks like a prediction."""
+        asked = any(line.endswith("?") for line in [slide.title, *slide.text])
+        hidden = "output fragment" in self._code(slide) if "code" in slide.keys else "output" in slide.keys
+        return asked and hidden
+
+    def _source(self, slide: Slide) -> str:
+        """The code that a question or an exercise is about."""
+        return code.block("\n\n".join(self.lesson[one].source for one in slide.ids("code")), GIVEN)
+
     def _code(self, slide: Slide) -> str:
-        cell = self.lesson[slide.one("code")]
+        cells = [self.lesson[one] for one in slide.ids("code")]
+        cell = cells[-1]
         shown = "" if slide.one("output") == "hidden" or _drawn(cell) else printed(cell)
         if "shows" in slide.keys:
             shown = "\n".join(printed(self.lesson[one]) for one in slide.ids("shows"))
         try:
-            return code.cell(cell.source, shown, slide.one("lines"), slide.one("steps"), _taken(slide))
+            source = "\n\n".join(one.source for one in cells)
+            return code.cell(source, shown, slide.one("lines"), slide.one("steps"), _taken(slide))
         except ValueError as error:
             raise ValueError(f"{self.lesson.name}, {slide.title!r}: {error}") from error
 
@@ -120,6 +139,8 @@ class Deck:
         question = self.lesson.prediction(slide.one("predict"))
         proof = [printed(self.lesson[one]) for one in slide.ids("shows")]
         context = "".join(f'<p class="say">{_inline(line)}</p>' for line in slide.text)
+        if "code" in slide.keys:
+            context += self._source(slide)
         return _asked(
             "predict", f"Predict · {self._where(slide)}", question, notes, answer=code.proof(proof), context=context
         )
@@ -143,10 +164,16 @@ class Deck:
         path = next(folder / name for folder in (TEACHING / "images", NOTEBOOKS / "images") if (folder / name).exists())
         return _file(path, slide.one("alt"))
 
-    def _stepper(self, cell_id: str) -> str:
-        html = next(output.data["text/html"] for output in self.lesson[cell_id].outputs if "data" in output)
-        steps = html.partition(" checked>")[2].count("<input")
-        return f'<div class="live">{html}</div>{"".join([STEP] * steps)}'
+    def _stepper(self, slide: Slide) -> str:
+        cell = self.lesson[slide.one("stepper")]
+        html = next(output.data["text/html"] for output in cell.outputs if "data" in output)
+        html = re.sub(r" <span>click, or press Tab[^<]*</span>", "", html)  # here the keys of the deck take its steps
+        first, _, later = html.partition(" checked>")
+        steps = later.count("<input")
+        if "until" in slide.keys:
+            steps = int(slide.one("until")) - first.count("<input")
+        live = "live large" if "frame, " in html else "live"  # a frame has few bytes, a handshake many lines
+        return f'<div class="{live}">{html}</div>{"".join([STEP] * steps)}'
 
     def _table(self, named: str) -> str:
         cell_id, _, heading = named.partition(", ")
@@ -163,7 +190,7 @@ def _asked(kind: str, where: str, question: Question, notes: str, *, answer: str
         f"<b>{'abcd'[number]}</b><span>{_inline(choice)}</span></li>"
         for number, choice in enumerate(question.choices)
     )
-    size = " long" if len(question.text) > 92 else ""
+    size = " longer" if len(question.text) > 100 else " long" if len(question.text) > 76 else ""
     return _slide(
         kind + size, _body(where, _inline(question.text), f'{context}<ul class="choices">{choices}</ul>{answer}'), notes
     )

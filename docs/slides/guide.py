@@ -36,6 +36,12 @@ class Guide:
         assert found, f"the guide has no table of {first!r}"
         return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line[1:-1])] for line in found[1].splitlines()]
 
+    def introduction(self) -> str:
+        """Return what stands above the table of the 90-minute plan: what it leaves out, and who runs the cells."""
+        found = re.search(r"^## 90 minutes with a class\n\n(.+?)\n\n", self.text, re.MULTILINE | re.DOTALL)
+        assert found, "the guide has no plan of 90 minutes"
+        return found[1]
+
     def drawing(self) -> str:
         """Return what to draw on the board."""
         found = re.search(r"^(\*\*Draw\*\* .+?)\n\n", self.text, re.MULTILINE | re.DOTALL)

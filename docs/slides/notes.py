@@ -14,34 +14,43 @@ from markdown_it import MarkdownIt
 from .guide import Guide
 from .lesson import Cell, Lesson
 from .outline import Slide
+from .plan import Plan, numbers
 
 MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable("table")
 
 
 class Notes:
-    """The notes of a deck."""
+    """The notes of a deck; what a short deck leaves out is not in its notes."""
 
-    def __init__(self, lesson: Lesson, guide: Guide, outline: list[Slide]) -> None:
+    def __init__(
+        self, lesson: Lesson, guide: Guide, outline: list[Slide], plan: Plan, kept: set[str] | None = None
+    ) -> None:
         self.lesson = lesson
         self.guide = guide
         self.timed: set[str] = set()
         self.helpers = dict(guide.rows("helper"))
         self.outline = outline
+        self.kept = kept
+        """The sections of a short deck, or None for the full one."""
+        self.rows = {min(numbers(named)): row for row, named in zip(plan.whole, plan.named, strict=True) if named}
         self.ends = self._ends()
 
     def of(self, number: int) -> str:
         """Return the notes of a slide, whose number in the outline this is, as HTML; ask in their order."""
         slide = self.outline[number]
         told = bool(slide.cells) and not {"quiz", "summary"} & set(slide.keys)
-        parts = [self._opening()] if number == 0 else []
-        if told:
-            parts.append(self._minutes(slide.cells[-1]))
+        asked, explained = self._prediction(slide) if "predict" in slide.keys else ("", "")
+        parts = [asked]  # first, because it is said first: the window of the notes is small
         parts += [f"<p><b>{MARKDOWN.renderInline(line)}</b></p>" for line in slide.keys.get("say", [])]
-        parts += self._explained(slide)
-        if "predict" in slide.keys:
-            parts.append(self._prediction(slide))
         if "exercise" in slide.keys:
             parts.append(self._exercise(slide))
+        if row := self.rows.get(number + 1):
+            parts.append(f"<p>The plan: <b>{row[0]} minutes</b>. {MARKDOWN.renderInline(row[-1])}</p>")
+        if number == 0:
+            parts.append(self._opening())
+        if told:
+            parts.append(self._minutes(slide.cells[-1]))
+        parts += [*self._explained(slide), explained]
         if told and (above := self._above(number)):
             parts.append(f"<p><b>What leads here:</b></p>{MARKDOWN.render(above)}")
         if below := self._below(number):
@@ -68,8 +77,8 @@ class Notes:
         told = []
         for place in range(first, last + 1):
             cell = self.lesson.cells[place]
-            if cell.cell_type == "markdown" and _explains(cell):
-                told.append(_parted(cell.source)[1] if place == first else cell.source)
+            if cell.cell_type == "markdown" and _explains(cell) and self._taught(cell):
+                told.append(self._parted(place)[1] if place == first else cell.source)
         return "\n\n".join(map(_plain, told))
 
     def _below(self, number: int) -> str:
@@ -78,11 +87,26 @@ class Notes:
         if number == 0 or place >= len(self.lesson.cells) or self.ends[number - 1 : number + 2].count(place - 1) > 1:
             return ""
         cell = self.lesson.cells[place]
-        return _plain(_parted(cell.source)[0]) if cell.cell_type == "markdown" and _explains(cell) else ""
+        return _plain(self._parted(place)[0]) if cell.cell_type == "markdown" and _explains(cell) else ""
+
+    def _taught(self, cell: Cell) -> bool:
+        return self.kept is None or self.lesson.section(cell.id) in self.kept
+
+    def _parted(self, place: int) -> tuple[str, str]:
+        """What concludes the cell above, and what leads to the next: parted at a heading, or after a paragraph."""
+        source = self.lesson.cells[place].source
+        if (heading := re.search(r"^##+ ", source, re.MULTILINE)) is not None:
+            return source[: heading.start()], source[heading.start() :]
+        if place + 1 < len(self.lesson.cells) and self.lesson.cells[place + 1].source.startswith("## "):
+            return source, ""  # the section ends here
+        first, _, rest = source.partition("\n\n")
+        return (first, rest) if rest and not first.endswith((":", "?")) else ("", source)
 
     def _opening(self) -> str:
         goals = re.search(r"^You will\n\n(.+?)(?=\n\n)", self.lesson.cells[0].source, re.MULTILINE | re.DOTALL)
-        return f"<p>You will</p>{MARKDOWN.render(goals[1] if goals else '')}{MARKDOWN.render(self.guide.drawing())}"
+        told = self.guide.introduction() if self.kept is not None else ""
+        drawing = MARKDOWN.render(self.guide.drawing())
+        return f"<p>You will</p>{MARKDOWN.render(goals[1] if goals else '')}{MARKDOWN.render(told)}{drawing}"
 
     def _minutes(self, cell_id: str) -> str:
         """The minutes of a section, once."""
@@ -100,11 +124,15 @@ class Notes:
         new = [name for name in self.helpers if re.search(rf"\b{name.strip('`')}\b", seen)]
         return [f"<p>{MARKDOWN.renderInline(f'{name}: {self.helpers.pop(name)}')}</p>" for name in new]
 
-    def _prediction(self, slide: Slide) -> str:
+    def _prediction(self, slide: Slide) -> tuple[str, str]:
+        """What to ask, expect and say, and the lesson's own explanation."""
         cell = slide.one("predict")
         row = self.guide.prediction(self.lesson.section(cell).split(" ")[0])
-        told = "".join(f"<p><b>{key}:</b> {MARKDOWN.renderInline(value)}</p>" for key, value in row.items())
-        return told + str(MARKDOWN.render(self.lesson.prediction(cell).explanation))
+        told = "".join(
+            f"<p><b>{key}:</b> {MARKDOWN.renderInline(row[key])}</p>"
+            for key in ("Ask", "You will hear", "Say", "It shows")
+        )
+        return told, MARKDOWN.render(self.lesson.prediction(cell).explanation)
 
     def _exercise(self, slide: Slide) -> str:
         title, task = self.lesson.exercise(slide.one("exercise"))
@@ -122,14 +150,6 @@ def _solves(cell: Cell) -> bool:
 def _explains(cell: Cell) -> bool:
     """Whether it explains; a prediction and a hint have notes of their own."""
     return cell.metadata.get("slideshow", {}).get("slide_type") != "notes" and "**Predict.**" not in cell.source
-
-
-def _parted(source: str) -> tuple[str, str]:
-    """What concludes the cell above, and what leads to the next: parted at a heading, or after a paragraph."""
-    if (heading := re.search(r"^##+ ", source, re.MULTILINE)) is not None:
-        return source[: heading.start()], source[heading.start() :]
-    first, _, rest = source.partition("\n\n")
-    return (first, rest) if rest and not first.endswith((":", "?")) else ("", source)
 
 
 def _plain(source: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 KEYS = {
-    "code": "the id of a code cell: its code, and on a key what it printed",
+    "code": "the ids of code cells: their code, and on a key what the last one printed; of a prediction: without that",
     "lines": "which of its lines are shown, such as 1-12",
     "steps": "which lines of the cell are lit, one step for each key: 1-3, 5, 7+9-10",
     "output": "with code: 'hidden', if a later slide has it; without: the ids of cells whose outputs are shown",
@@ -23,6 +23,7 @@ KEYS = {
     "cut": "what a drawing leaves out: handshake, or headers",
     "alt": "what a file shows, in words",
     "stepper": "the id of a cell with a stepper",
+    "until": "of a stepper: its last step that a key takes",
     "table": "the id of a text cell: its first table, or the one that is named by its first heading, after a comma",
     "chart": "a title and numbers: requests: polling 6, WebSocket 1",
     "quiz": "the id of the cell with the quiz: a slide for each question",
@@ -53,7 +54,7 @@ class Slide:
     @property
     def cells(self) -> list[str]:
         """The ids of all cells that the slide names, the one that it is about last."""
-        found = [self.one("at"), self.one("table").split(",")[0], self.one("code"), self.one("predict")]
+        found = [self.one("at"), self.one("table").split(",")[0], *self.ids("code"), self.one("predict")]
         found += [self.one("exercise"), self.one("stepper"), self.one("quiz"), self.one("summary")]
         if "." not in self.one("picture"):
             found.append(self.one("picture"))

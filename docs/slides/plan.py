@@ -13,7 +13,10 @@ class Plan:
     """The numbers of the slides in the plan's table, in the guide of a lesson."""
 
     def __init__(self, guide: Guide) -> None:
-        self.rows = [(row[1], row[2]) for row in guide.rows("minutes")]
+        self.whole = guide.rows("minutes")
+        """The rows: the minutes, the parts, the slides, and what the teacher does."""
+        self.named = [row[2] for row in self.whole]
+        self.rows = [(row[1], row[2]) for row in self.whole]
         """The parts of each row, such as ``02: 5 to 6, ex 1``, and its slides, such as ``12-15 + 2``."""
         self.slides = {number for _, named in self.rows for number in numbers(named)}
 

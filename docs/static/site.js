@@ -1,4 +1,6 @@
 // what axe misses in the generated pages: names of the sidebars, table corners that are no headers, boxes to scroll by key
+// the search shows an excerpt of each page that it finds, which it has to fetch: a browser refuses that for local files
+if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
 addEventListener("DOMContentLoaded", () => {
   for (const [side, name] of [[".sidebar-drawer", "All pages"], [".toc-drawer", "On this page"]])
     document.querySelector(side)?.setAttribute("aria-label", name);
@@ -16,6 +18,6 @@ addEventListener("DOMContentLoaded", () => {
   // a long sentence is wrapped, as JupyterLab does; a picture made of characters isn't
   for (const output of document.querySelectorAll(".cell_output pre"))
     if (!/[─│]/.test(output.textContent) && /.{86}/.test(output.textContent)) output.classList.add("wrapped");
-  for (const box of document.querySelectorAll("pre, .table-wrapper, .cell_output .output"))
+  for (const box of document.querySelectorAll("pre, .table-wrapper, .cell_output"))
     if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
 });

@@ -7,7 +7,10 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -24,7 +27,7 @@ from .test_page import AXE, DESK, PHONE
 
 ROOT = Path(__file__).parents[2]
 SERVER, REPOSITORY = "https://github.test", "ada/learn-websockets"
-LITE = "https://lessons.test/lite/?path="
+LITE = "https://ada.github.io/learn-websockets/lite/lab/index.html?path="
 Pages = dict[Path, BeautifulSoup]
 FOUND = "axe.run({resultTypes: ['violations']}).then(found => found.violations.map(one => one.id))"
 TOO_WIDE = """() => {
@@ -32,7 +35,11 @@ TOO_WIDE = """() => {
   const widest = pre => Math.max(...pre.textContent.split("\\n").map(line => line.length));
   const code = [...document.querySelectorAll(".cell_input pre")].filter(pre => innerWidth > 1000 && widest(pre) <= 85);
   const tables = document.querySelectorAll(".table-wrapper");
-  return [document.documentElement, ...code, ...tables].filter(wide).map(box => box.textContent.trim().slice(0, 60));
+  const scrolls = box => ["auto", "scroll"].includes(getComputedStyle(box).overflowX);
+  const aside = box => scrolls(box) && !box.matches("pre, .cell_output");
+  const page = [...document.querySelectorAll("body, body *")].filter(aside);
+  const found = new Set([document.documentElement, ...page, ...code, ...tables]);
+  return [...found].filter(wide).map(box => `${box.className}: ${box.textContent.trim().slice(0, 60)}`);
 }"""
 
 
@@ -43,7 +50,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     steps = "\n".join(step["run"] for step in workflow["jobs"]["build"]["steps"] if "run" in step)
     folder = tmp_path_factory.mktemp("site") / "html"
     installed = f"-o {sys.prefix}/.site-installed VENV={sys.prefix}"  # with what is here, into another folder
-    make = f'make() {{ command make {installed} SITE_IN={folder} BROWSER_AT="{LITE}" "$@"; }}'
+    # what runs in the browser needs a download of Pyodide, see tests/lite
+    make = f'make() {{ [ "$1" = lite ] || command make {installed} SITE_IN={folder} "$@"; }}'
     environment = {"CHROMIUM": chromium.find() or "", "GITHUB_SERVER_URL": SERVER, "GITHUB_REPOSITORY": REPOSITORY}
     subprocess.run(["bash", "-ec", f"{make}\n{steps}"], cwd=ROOT, check=True, timeout=150, env=os.environ | environment)
     return folder
@@ -160,8 +168,8 @@ def test_the_front_page_links_to_the_code(site: Path, pages: Pages) -> None:
     assert link["href"] == f"{SERVER}/{REPOSITORY}"
 
 
-def test_a_page_can_say_where_it_runs_in_the_browser(site: Path, pages: Pages) -> None:
-    """With an address for it, each lesson that runs there has the link, and no other notebook."""
+def test_a_lesson_says_where_it_runs_in_the_browser(site: Path, pages: Pages) -> None:
+    """The workflow puts it below the site; each lesson that runs there has the link, and no other notebook."""
     for notebook in (ROOT / "notebooks").rglob("*.ipynb"):
         place = notebook.relative_to(ROOT / "notebooks")
         link = pages[site / "notebooks" / place.with_suffix(".html")].find("a", string="run it in your browser")
@@ -222,13 +230,43 @@ def test_a_reader_steps_through_a_handshake_and_a_frame(site: Path, page: Page) 
 
 
 def test_code_tables_and_pages_fit(site: Path, page: Page) -> None:
-    """85 characters of code fit into the column at a desk, and each table fits a phone of 390 pixels."""
+    """85 characters of code fit into the column at a desk; on a phone only code and pictures are pushed aside."""
     wide = {}
     for path in sorted(site.rglob("*.html")):
         page.goto(path.as_uri())
         if found := page.evaluate(TOO_WIDE):
             wide[path.name] = found
     assert wide == {}
+
+
+def test_the_table_of_lesson_02_fits_a_phone(site: Path, browser: Browser) -> None:
+    """No word of the six endings is hidden, and the icons of the header can be told apart."""
+    page = browser.new_page(**PHONE)
+    page.goto((site / "notebooks" / "02-echo.html").as_uri())
+    table = page.locator(".cell_output pre", has_text="the client closes without a code")
+    assert table.evaluate("box => box.scrollWidth - box.clientWidth") == 0
+    theme, contents = page.locator(".header-right > *").all()
+    left, right = theme.bounding_box(), contents.bounding_box()
+    assert left is not None
+    assert right is not None
+    assert right["x"] - left["x"] - left["width"] >= 8
+    page.close()
+
+
+def test_a_word_is_found_once_in_the_glossary_and_with_excerpts(site: Path, browser: Browser) -> None:
+    """From a web server the search shows where in a lesson the word is; the glossary has it as a term only."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=site)) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{server.server_port}/search.html?q=ghost")
+        results = page.locator("#search-results li")
+        expect(results.filter(has_text="02 · Echo").locator("p.context").first).to_contain_text("ghost")
+        expect(page.locator("#search-results")).to_contain_text("Search finished")
+        assert results.locator("a[href*=GLOSSARY]").count() == 1
+        page.close()
+        server.shutdown()
+        thread.join()
 
 
 def test_code_is_copied_without_its_prompt(site: Path, page: Page) -> None:

@@ -2,39 +2,57 @@
 
 from __future__ import annotations
 
-import functools
-import threading
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from filelock import FileLock
+from playwright.sync_api import Browser, BrowserContext
 
 from docs.lite.build import build
-from tests.browser.conftest import browser
+from tests.browser.conftest import SCREENSHOTS, browser
+from tests.browser.notebook import RESTORED, Notebook, Tab
+
+from . import FOLDER, serving
 
 __all__ = ["browser"]  # a fixture
 
-ROOT = Path(__file__).parents[2]
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *args: object) -> None:
-        """Write no log."""
-
 
 @pytest.fixture(scope="package")
-def site(browser: Browser) -> Iterator[str]:
-    """The address of the folder, which is built from this checkout."""
-    folder = ROOT / "build" / "lite"
-    build(folder)
-    handler = functools.partial(_Quiet, directory=folder)
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+def site(testrun_uid: str) -> Iterator[str]:
+    """The address of the folder, below that of another site as on GitHub Pages. It is built once from this checkout."""
+    FOLDER.parent.mkdir(exist_ok=True)
+    built = FOLDER.with_name("lite-tested")
+    with FileLock(FOLDER.with_name("lite.lock")):
+        if not built.exists() or built.read_text() != testrun_uid:
+            build(FOLDER)
+            built.write_text(testrun_uid)
+    with serving(FOLDER.parent) as address:
+        yield f"{address}/{FOLDER.name}"
+
+
+@pytest.fixture(scope="module")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A browser whose storage lives as long as this module."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    yield context
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def opened(request: pytest.FixtureRequest, site: str, context: BrowserContext) -> Iterator[Notebook]:
+    """The notebook that the module names, with a fresh kernel."""
+    page = context.new_page()
+    origin = site.removesuffix(f"/{FOLDER.name}")
+    outside: list[str] = []
+    page.on(
+        "request",
+        lambda sent: outside.append(sent.url) if not sent.url.startswith((origin, "data:", "blob:")) else None,
+    )
+    page.goto(f"{site}/lab/index.html")
+    page.wait_for_function(RESTORED, timeout=100_000)
+    tab = Tab(page, None, SCREENSHOTS)
+    page.evaluate("course.patience(300_000)")
+    with tab.open(f"{request.param}.ipynb") as notebook:
+        yield notebook
+    assert outside == [], "the folder asks somebody else"
+    page.close()

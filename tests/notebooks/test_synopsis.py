@@ -9,11 +9,14 @@ from typing import Any
 
 import httpx
 import pytest
+from lab import Engine
+from redis.asyncio import Redis
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from server import BackgroundServer, serve
+from server.broadcasting import Prepared
 from server.wire.protocol import FanoutProtocol
 
 from .lesson import LESSONS, ROOT, Lesson
@@ -115,17 +118,49 @@ def test_a_server_may_say_a_text_of_any_length(number: str) -> None:
     assert len(names["Say"](text=f"ana: {'x' * 2 * LIMIT}").text) == 2 * LIMIT + 5
 
 
-def test_the_room_of_lesson_04_tells_everybody_and_its_log_knows_what_was_missed() -> None:
-    """The synopsis of lesson 04 runs: one frame for all members, and the records after a position."""
-    names = _program("04")
+def test_the_room_of_lesson_04_tells_everybody() -> None:
+    """The first half of the synopsis of lesson 04 runs: one frame for all members."""
     with (
-        serve(names["chat"], ws=FanoutProtocol) as server,
+        serve(_program("04")["chat"], ws=FanoutProtocol) as server,
         connect(server.url("/ws"), proxy=None) as ana,
         connect(server.url("/ws"), proxy=None) as ben,
     ):
         ben.send("hello")
         assert [ana.recv(timeout=15), ben.recv(timeout=15)] == ["hello", "hello"]
-    assert [record.payload for record in asyncio.run(names["catch_up"]()).records] == ["two"]
+
+
+def test_the_stream_of_lesson_04_reaches_every_process() -> None:
+    """Its second half runs: what one process says is read by all who follow, also what was said before they came."""
+    asyncio.run(_say_to_two_followers())
+
+
+async def _say_to_two_followers() -> None:
+    with Engine() as engine:
+        async with Redis.from_url(engine.url, decode_responses=True) as redis:
+            here, there = _program("04"), _program("04")
+            here["engine"] = there["engine"] = redis
+            heard: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+            here["outboxes"].append(_Noted("here", heard))
+            there["outboxes"].append(_Noted("there", heard))
+            await here["say"]("one")
+            followers = [asyncio.create_task(names["follow"]()) for names in (here, there)]
+            await here["say"]("two")
+            seen = [await asyncio.wait_for(heard.get(), 15) for _ in range(4)]
+            for follower in followers:
+                follower.cancel()
+            await asyncio.wait(followers)
+    assert [text for where, text in seen if where == "here"] == ["one", "two"]
+    assert [text for where, text in seen if where == "there"] == ["one", "two"]
+
+
+class _Noted:
+    """An outbox whose connection is a queue."""
+
+    def __init__(self, where: str, heard: asyncio.Queue[tuple[str, str]]) -> None:
+        self.where, self.heard = where, heard
+
+    def send_nowait(self, message: Prepared) -> None:
+        self.heard.put_nowait((self.where, message.text))
 
 
 def test_the_chat_of_lesson_03_does_what_the_lesson_built() -> None:

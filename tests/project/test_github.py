@@ -60,6 +60,18 @@ def test_only_what_publishes_may_write() -> None:
     assert len(writing) == 1
 
 
+def test_the_lessons_in_the_browser_are_below_the_site() -> None:
+    """The workflow writes them where the site's links lead, after the site and before it is uploaded."""
+    (site,) = (yaml.safe_load(path.read_text()) for path in WORKFLOWS if path.name == "site.yml")
+    steps = [str(step.get("run") or step["uses"]) for step in site["jobs"]["build"]["steps"]]
+    names = ("make site", "make lite", "upload-pages-artifact")
+    made, lite, uploaded = (next(i for i, step in enumerate(steps) if name in step) for name in names)
+    assert made < lite < uploaded
+    folder = site["jobs"]["build"]["steps"][uploaded]["with"]["path"]
+    assert f"LITE_IN={folder}/lite" in steps[lite]
+    assert '/lite/lab/index.html?path="' in steps[made]
+
+
 def test_the_citation_is_of_this_version() -> None:
     """The number and the licence are those of pyproject.toml."""
     assert CITATION["version"] == PROJECT["version"]

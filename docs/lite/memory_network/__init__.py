@@ -5,7 +5,9 @@ from __future__ import annotations
 import _thread
 import _threading_local
 import asyncio
+import mmap
 import queue
+import resource
 import select
 import selectors
 import socket
@@ -41,6 +43,10 @@ REPLACEMENTS: list[tuple[ModuleType, str, object]] = [
     (threading, "local", _threading_local.local),
     (queue, "SimpleQueue", getattr(queue, "_PySimpleQueue", None)),
     (time, "sleep", threads.sleep),
+    (resource, "getpagesize", lambda: mmap.PAGESIZE),
+    (resource, "RLIMIT_NOFILE", 7),
+    (resource, "RLIM_INFINITY", -1),
+    (resource, "getrlimit", lambda kind: (-1, -1)),  # a page may open as many sockets as it likes
     (socket, "socket", sockets.MemorySocket),
     (socket, "SocketType", sockets.MemorySocket),
     (socket, "socketpair", sockets.socketpair),

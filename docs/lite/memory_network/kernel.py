@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import warnings
 from collections.abc import Coroutine
 from typing import Any
@@ -27,6 +28,7 @@ def load_ipython_extension(shell: Any) -> None:
         shell.run_cell_async = lambda *args, **options: run_cell(f"raise RuntimeError({CANNOT_WAIT!r})")
         return
     install()
+    sys.modules.pop("tornado", None)  # an empty one, which nest_asyncio2 would take for the real one
     warnings.filterwarnings("ignore", "only soft file lock")  # filelock: there is one process, so it is enough
     # in the middle of a cell, the collector of Python 3.14 would follow frames of suspended threads, and crash
     gc.disable()
@@ -39,8 +41,15 @@ def load_ipython_extension(shell: Any) -> None:
         finally:
             gc.collect()
 
+    show_traceback = shell._showtraceback
+
+    def _showtraceback(kind: type[BaseException], error: BaseException, lines: list[str]) -> None:
+        show_traceback(kind, error, lines)
+        shell._last_traceback["ename"] = kind.__name__  # as ipykernel has it, and not "<class …>"
+
     shell.run_cell_async = run_cell_async
     shell.should_run_async = lambda *args, **options: True
+    shell._showtraceback = _showtraceback
 
 
 async def _run_on(loop: MemoryLoop, coroutine: Coroutine[Any, Any, Any]) -> Any:

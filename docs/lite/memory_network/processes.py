@@ -30,6 +30,10 @@ class Process:
         """Return nothing: a page starts no processes."""
         return []
 
+    def num_fds(self) -> int:
+        """Return how many sockets are open."""
+        return len(open_sockets)
+
     def net_connections(self, kind: str = "tcp") -> list[_Connection]:
         """Return the sockets in memory that are open."""
         return [

@@ -125,7 +125,8 @@ class MemorySocket:
             self.bind(("", 0))
         if _listeners.setdefault(self._name[1], self) is not self:
             raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-        self._pending = deque()
+        if self._pending is None:  # a second call keeps the connections that wait
+            self._pending = deque()
 
     def accept(self) -> tuple[MemorySocket, tuple[str, int]]:
         """Return the next connection and its address."""

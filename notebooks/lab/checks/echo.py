@@ -130,15 +130,33 @@ def _expect_result(client: TrialClient, op: str, value: int) -> None:
 
 @judged("it counts to 0, closes with 1000, and stops as soon as its client leaves")
 def check_countdown(countdown: Handler) -> None:
-    """Check ``countdown(websocket, start, pause)``: start … 0, `pause` seconds apart, and no longer than its client."""
+    """Check ``countdown(websocket, start, pause)``: start … 0, `pause` seconds apart, and no longer than its client.
+
+    It ignores what the client sends, and leaves no task when the client leaves or when the handler is cancelled.
+    """
     with Trial(countdown) as trial:
-        _expect_countdown(trial.connect("/ws?start=3&pause=0.01"))
+        client = trial.connect("/ws?start=3&pause=0.01")
+        client.send("hi")
+        _expect_countdown(client)
+        _expect_end(trial, "it counted to 0")
         client = trial.connect("/ws?start=3&pause=60")
         client.expect("3")
         client.leave()
-        trial.wait_ended()
-        if failure := trial.failure():
-            raise NotYet(f"the client left, and {failure}")
+        _expect_end(trial, "the client left")
+        client = trial.connect("/ws?start=3&pause=60")
+        client.expect("3")
+        trial.cancel()
+        _expect_end(trial, "the handler was cancelled")
+
+
+def _expect_end(trial: Trial, after: str) -> None:
+    """Expect that the handler has ended, its tasks before it, and without an error."""
+    trial.wait_ended(after)
+    if failure := trial.failure():
+        waits = "; wait with `await asyncio.wait([writer])`, which only waits" if "a cancelled task" in failure else ""
+        raise NotYet(f"{after}, and {failure}{waits}")
+    if left := trial.outlived():
+        raise NotYet(f"{after}, and {left[0]} ended only after the handler; cancel it, and wait until it has ended")
 
 
 def _expect_countdown(client: TrialClient) -> None:

@@ -7,6 +7,7 @@ import json
 import operator
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -421,7 +422,34 @@ async def countdown_with_a_deadline(websocket: WebSocket, start: int = 10, pause
     await websocket.close()
 
 
-@pytest.mark.parametrize("answer", [countdown, countdown_with_first_completed, countdown_with_a_deadline])
+async def countdown_with_a_quiet_await(websocket: WebSocket, start: int = 10, pause: float = 1.0) -> None:
+    """Right: awaits the writer, and expects its CancelledError."""
+    await websocket.accept()
+    writer = asyncio.create_task(count(websocket, start, pause))
+    try:
+        await _read(websocket)
+    finally:
+        writer.cancel()
+        with suppress(asyncio.CancelledError):
+            await writer
+
+
+async def countdown_in_a_group(websocket: WebSocket, start: int = 10, pause: float = 1.0) -> None:
+    """Right: a group waits for its tasks, and cancels them when the handler is cancelled."""
+    await websocket.accept()
+    async with asyncio.TaskGroup() as group:
+        writer = group.create_task(count(websocket, start, pause))
+        await _read(websocket)
+        writer.cancel()
+
+
+RIGHT_COUNTDOWNS = [
+    *(countdown, countdown_with_first_completed, countdown_with_a_deadline),
+    *(countdown_with_a_quiet_await, countdown_in_a_group),
+]
+
+
+@pytest.mark.parametrize("answer", RIGHT_COUNTDOWNS)
 def test_a_right_countdown_passes(answer: Handler) -> None:
     """However it is written."""
     assert verdict(check_countdown, answer).startswith("passed: ")
@@ -505,6 +533,78 @@ async def fails_when_the_client_leaves(websocket: WebSocket, start: int = 10, pa
             raise
 
 
+async def never_accepts_its_client(websocket: WebSocket, start: int = 10, pause: float = 1.0) -> None:
+    """Forgets `accept`."""
+    writer = asyncio.create_task(count(websocket, start, pause))
+    try:
+        async for _ in websocket.iter_text():
+            pass
+    finally:
+        writer.cancel()
+        await asyncio.wait([writer])
+
+
+async def _read(websocket: WebSocket) -> None:
+    async for _ in websocket.iter_text():
+        pass
+
+
+async def cancels_both_when_one_has_ended(websocket: WebSocket, start: int = 10, pause: float = 1.0) -> None:
+    """The third way of section 7: leaves ghosts when the handler is cancelled."""
+    await websocket.accept()
+    reader = asyncio.create_task(_read(websocket))
+    writer = asyncio.create_task(count(websocket, start, pause))
+    await asyncio.wait([reader, writer], return_when=asyncio.FIRST_COMPLETED)
+    reader.cancel()
+    writer.cancel()
+    await asyncio.wait([reader, writer])
+
+
+async def cancels_without_waiting(websocket: WebSocket, start: int = 10, pause: float = 1.0) -> None:
+    """Ends before its writer."""
+    await websocket.accept()
+    writer = asyncio.create_task(count(websocket, start, pause))
+    try:
+        await _read(websocket)
+    finally:
+        writer.cancel()
+
+
+async def awaits_the_writer(websocket: WebSocket, start: int = 10, pause: float = 1.0) -> None:
+    """Gets the writer's CancelledError, as if the handler itself had been cancelled."""
+    await websocket.accept()
+    writer = asyncio.create_task(count(websocket, start, pause))
+    try:
+        await _read(websocket)
+    finally:
+        writer.cancel()
+        await writer
+
+
+async def fails_at_a_message(websocket: WebSocket, start: int = 10, pause: float = 1.0) -> None:
+    """Reads with `read_and_fail`, the reader of section 7."""
+    await websocket.accept()
+    writer = asyncio.create_task(count(websocket, start, pause))
+    try:
+        async for text in websocket.iter_text():
+            raise ValueError(text)
+    finally:
+        writer.cancel()
+        await asyncio.wait([writer])
+
+
+async def counts_in_a_loop_that_raises(websocket: WebSocket, start: int = 10, pause: float = 1.0) -> None:
+    """Reads with `receive_text`, which raises when the client leaves."""
+    await websocket.accept()
+    writer = asyncio.create_task(count(websocket, start, pause))
+    try:
+        while True:
+            await websocket.receive_text()
+    finally:
+        writer.cancel()
+        await asyncio.wait([writer])
+
+
 @pytest.mark.parametrize(
     ("answer", "help"),
     [
@@ -516,6 +616,12 @@ async def fails_when_the_client_leaves(websocket: WebSocket, start: int = 10, pa
         (just_returns, "after 0 the client saw 1006; close the connection yourself"),
         (ignores_the_pause, "sleep for `pause` seconds"),
         (blocks, "no time.sleep"),
+        (never_accepts_its_client, 'Need to call "accept" first'),
+        (cancels_both_when_one_has_ended, "the handler was cancelled, but the task"),
+        (cancels_without_waiting, "count ended only after the handler; cancel it, and wait until it has ended"),
+        (awaits_the_writer, "wait with `await asyncio.wait([writer])`"),
+        (fails_at_a_message, "ValueError: hi"),
+        (counts_in_a_loop_that_raises, "WebSocketDisconnect"),
         (fails_when_the_client_leaves, "raised WebSocketDisconnect"),
     ],
 )

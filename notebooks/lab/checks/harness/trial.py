@@ -67,7 +67,9 @@ class Trial:
         self._options = options
         self._clients = ExitStack()
         self._changed = threading.Condition()
-        self._running = 0
+        self._running: set[asyncio.Task[Any]] = set()
+        self._cancelled: set[asyncio.Task[Any]] = set()
+        self._outlived: list[str] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._error: Exception | None = None
 
@@ -112,7 +114,10 @@ class Trial:
             await self._app(scope, receive, send)
             return
         self._loop = asyncio.get_running_loop()
-        self._count(1)
+        task = asyncio.current_task()
+        assert task is not None
+        with self._changed:
+            self._running.add(task)
         try:
             if self._around is None:
                 await self._app(scope, receive, send)
@@ -121,13 +126,22 @@ class Trial:
         except Exception as error:
             self._error = error
             raise
+        except asyncio.CancelledError:
+            if task not in self._cancelled:  # nobody has cancelled the handler: a task that it awaited was cancelled
+                self._error = asyncio.InvalidStateError("CancelledError, which `await` got from a cancelled task")
+            raise
         finally:
-            self._count(-1)
+            with self._changed:
+                self._outlived = self._tasks()
+                self._running.remove(task)
+                self._changed.notify_all()
 
-    def _count(self, change: int) -> None:
-        with self._changed:
-            self._running += change
-            self._changed.notify_all()
+    def cancel(self) -> None:
+        """Cancel the handlers that run, as a server does that is forced to stop."""
+        assert self._loop is not None
+        for task in tuple(self._running):
+            self._cancelled.add(task)
+            self._loop.call_soon_threadsafe(task.cancel)
 
     def connect(self, path: str | None = None, **options: Any) -> TrialClient:
         """Connect a client; `options` go to websockets' ``connect``.
@@ -182,8 +196,12 @@ class Trial:
         refuse_stub(self.handler, self._error)
         return f"{self.name} raised {reason_of(self._error, self.handler)}"
 
-    def wait_ended(self) -> None:
-        """Wait until no handler runs and no task that one started is left.
+    def outlived(self) -> list[str]:
+        """Return the names of the reader's tasks that still ran when the last handler ended."""
+        return self._outlived
+
+    def wait_ended(self, after: str = "the client left") -> None:
+        """Wait until no handler runs and no task that one started is left; `after` says what should end them.
 
         Raises:
             NotYet: something still runs when the check's time is over; the message names it.
@@ -192,16 +210,16 @@ class Trial:
             retry_on_timeout(self._wait_for_handlers)
         except TimeoutError:
             raise NotYet(
-                f"the client left, but {self.name} still runs; keep a receiver waiting, so that the handler notices"
+                f"{after}, but {self.name} still runs; keep a receiver waiting, so that the handler notices"
             ) from None
         while (left := self._tasks()) and remaining():
             time.sleep(0.01)  # a task that was cancelled and not awaited needs a moment
         if left:
-            raise NotYet(f"the client left, but the task {left[0]} still runs; cancel and await it in a `finally`")
+            raise NotYet(f"{after}, but the task {left[0]} still runs; cancel and await it in a `finally`")
 
     def _wait_for_handlers(self, seconds: float) -> None:
         with self._changed:
-            if not self._changed.wait_for(lambda: self._running == 0, seconds):
+            if not self._changed.wait_for(lambda: not self._running, seconds):
                 raise TimeoutError
 
     def _tasks(self) -> list[str]:
