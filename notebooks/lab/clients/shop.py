@@ -146,15 +146,15 @@ async def listen_to_inbox(url: str, token: str, device: str) -> AsyncIterator[In
 
 @asynccontextmanager
 async def shop_and_devices(
-    key: str, servers: Sequence[Served], phone: Served, laptop: Served
+    key: str, servers: Sequence[Served], phone_at: Served, laptop_at: Served
 ) -> AsyncIterator[tuple[Shop, InboxListener, InboxListener]]:
     """Push orders to Ana while the block runs, and receive them on two devices.
 
     Example: ``async with shop_and_devices(KEY, [backend], tap, backend) as (shop, phone, laptop): …``.
 
-    `key` is the servers' own. The shop pushes to all of `servers` in turn. `phone` and `laptop` are what these devices
-    connect to: a server, or a `Tap`. At the end of the block the shop stops, and both devices have 15 s to receive as
-    many orders as were accepted. Then compare ``shop.accepted`` with ``phone.received``.
+    `key` is the servers' own. The shop pushes to all of `servers` in turn. `phone_at` and `laptop_at` are what these
+    devices connect to: a server, or a `Tap`. At the end of the block the shop stops, and both devices have 15 s to
+    receive as many orders as were accepted. Then compare ``shop.accepted`` with ``phone.received``.
 
     Raises:
         TimeoutError: a device received fewer.
@@ -162,8 +162,8 @@ async def shop_and_devices(
     ana = issue_session("ana", key=key, seconds=60)
     pusher = issue_session("shop", key=key, seconds=60, scope="push")
     async with (
-        listen_to_inbox(_http(phone), ana, "phone") as first,
-        listen_to_inbox(_http(laptop), ana, "laptop") as second,
+        listen_to_inbox(_http(phone_at), ana, "phone") as first,
+        listen_to_inbox(_http(laptop_at), ana, "laptop") as second,
     ):
         urls = [_http(server) for server in servers]
         async with Shop(urls, {"Authorization": f"Bearer {pusher}"}) as running:

@@ -463,8 +463,23 @@ async def sends_marks(inbox: Any, last_event_id: int) -> AsyncIterator[ServerSen
 
 async def stub_stream(inbox: Any, last_event_id: int) -> AsyncIterator[ServerSentEvent]:
     """As the notebook has it."""
+    async for _ in stream(inbox, last_event_id):
+        yield ServerSentEvent(raw_data="?", id="0")
+
+
+async def raising_stub(inbox: Any, last_event_id: int) -> AsyncIterator[ServerSentEvent]:
+    """As an older copy of the notebook has it."""
     raise NotImplementedError
     yield
+
+
+async def mark_without_a_look(inbox: Any, last_event_id: int) -> AsyncIterator[ServerSentEvent]:
+    """Changes only what is passed, in the notebook's last line, and forgets `str`."""
+    news: asyncio.Queue[str] = asyncio.Queue()
+    with inbox.watching(news.put_nowait, last_event_id):
+        while True:
+            message = json.loads(await news.get())
+            yield ServerSentEvent(raw_data=message["text"], id=message["position"])
 
 
 async def a_coroutine(inbox: Any, last_event_id: int) -> list[str]:
@@ -558,7 +573,9 @@ async def doubles(inbox: Any, last_event_id: int) -> AsyncIterator[ServerSentEve
     ("answer", "said"),
     [
         (stream, "passed: missed and new notifications come with ids"),
-        (stub_stream, "still the stub"),
+        (stub_stream, "the first event has id '0' and data '?', expected id '1' and data 'paid'"),
+        (raising_stub, "still the stub"),
+        (mark_without_a_look, "stream raised ValidationError"),
         (a_coroutine, "stream is not an async generator"),
         (dies_of_a_mark_too, "raised KeyError: 'text'"),
         (dies_of_a_mark_too, "when a read mark came"),
