@@ -108,7 +108,7 @@ def mute(port: int) -> socket.socket:
 
 
 def test_everybody_receives_everything_in_order(running: Running) -> None:
-    """Three hundred messages, sent as fast as one can, come to all: once, and in order."""
+    """Three hundred messages, sent two hundred at a time, come to all: once, and in order."""
     with ExitStack() as stack:
         clients = [stack.enter_context(running.connect()) for _ in range(1 + OTHERS)]
         for numbers in (range(AT_ONCE), range(AT_ONCE, 300)):
@@ -119,7 +119,7 @@ def test_everybody_receives_everything_in_order(running: Running) -> None:
 
 
 def test_many_senders_at_once_do_not_close_each_other(running: Running) -> None:
-    """Ten people who all say two hundred things at once, and all read, get all two thousand."""
+    """Ten people who say two hundred things each, twenty at a time, get all two thousand."""
     with ExitStack() as stack:
         clients = [stack.enter_context(running.connect()) for _ in range(10)]
         for first in range(0, 200, AT_ONCE // 10):
