@@ -25,7 +25,9 @@ lab: $(COURSE)
 	$(RUN)/jupyter lab --config=notebooks/.jupyter/jupyter_lab_config.py
 
 # what only test-all runs, by name, because it would double the time: CONTRIBUTING.md says why
-SLOW = tests/browser tests/benchmarks/test_small.py tests/grading tests/notebooks/test_plans.py tests/project/test_install.py tests/recipes tests/soak
+SLOW = tests/browser tests/benchmarks/test_fanout.py tests/benchmarks/test_servers.py tests/benchmarks/test_small.py tests/grading \
+	tests/lab/servers/test_no_proxy.py tests/notebooks/test_plans.py tests/project/test_install.py tests/recipes tests/server/app/test_no_loss.py \
+	tests/server/test_any_asgi_server.py tests/soak
 test: lint
 	$(RUN)/python -m pytest --nbval -n 3 --no-loadscope-reorder $(addprefix --ignore=,$(SLOW))
 

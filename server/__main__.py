@@ -42,6 +42,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+class _Supervisor(Multiprocess):
+    """uvicorn's, which also sees it at once when a worker ends while it is asked whether it lives.
+
+    The answer comes through a pipe. With the worker's end of it open in this process as well, the wait for an answer
+    would go on until ``timeout_worker_healthcheck``, also for a worker that cannot start.
+    """
+
+    def init_processes(self) -> None:
+        """Start the workers."""
+        super().init_processes()
+        self._leave_pipes_to_workers()
+
+    def keep_subprocess_alive(self) -> None:
+        """Replace workers that have ended or hang; stop if one cannot start."""
+        super().keep_subprocess_alive()
+        self._leave_pipes_to_workers()
+
+    def _leave_pipes_to_workers(self) -> None:
+        for worker in self.processes:
+            worker.child_conn.close()
+
+
 def _serve(command: Command) -> None:
     # uvicorn drains, and then raises the signal again; without this handler the exit status would be -15, and not 0.
     # A signal that comes before uvicorn has installed its own handlers ends the process at once
@@ -53,7 +75,7 @@ def _serve(command: Command) -> None:
         os.environ.update(command.environment)
         config = uvicorn.Config("server.app.worker:create_worker", factory=True, **command.server_options)
         log_addresses(config, sockets)
-        supervisor = Multiprocess(config, sockets)
+        supervisor = _Supervisor(config, sockets)
         supervisor.run()
         if any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes):
             sys.exit(STARTUP_FAILURE)

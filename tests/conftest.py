@@ -12,11 +12,15 @@ from pathlib import Path
 import certifi
 import pytest
 import trustme
+from httpx._config import DEFAULT_TIMEOUT_CONFIG
+from websockets.asyncio.client import connect as connect_async
+from websockets.sync.client import connect
 from xdist.scheduler import LoadFileScheduling
 
 from server import stop_all
 
 NPM_DEADLINE = 40  # seconds
+PATIENCE = 60.0  # seconds that clients and servers wait in a test that names no other deadline
 
 
 JUPYTERLAB = ("client", "landing", "lessons", "notebook7", "page_frame", "proxy_contract", "stepper")
@@ -27,6 +31,8 @@ LONGEST = (
     "tests/project/test_install.py",
     "tests/server/broker/valkey/test_losses.py",
     "tests/server/run/",
+    "tests/server/app/test_no_loss.py",
+    "tests/benchmarks/",
     "tests/lab/servers/",
     "tests/deploy/",
     "tests/server/app/test_readable.py",
@@ -82,6 +88,19 @@ def few_authorities(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def patience() -> Iterator[None]:
+    """The 5 s of httpx, the 10 s of websockets and the 4 s of `serve` are too few for a busy machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        for wait in ("connect", "read", "write", "pool"):
+            patch.setattr(DEFAULT_TIMEOUT_CONFIG, wait, PATIENCE)
+        for opens in (connect, connect_async.__init__):
+            assert opens.__kwdefaults__ is not None
+            patch.setitem(opens.__kwdefaults__, "open_timeout", PATIENCE)
+        patch.setattr("server.run.background.START_DEADLINE", PATIENCE)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def nothing_outlives_a_test() -> Iterator[None]:
     """Every server, tap and crowd of a test is gone when it ends, and so is its thread."""
@@ -133,7 +152,7 @@ def proxy() -> Iterator[tuple[str, list[bytes]]]:
             except OSError:
                 return
             with client:
-                client.settimeout(5)
+                client.settimeout(30)
                 asked.append(client.recv(1_000))
                 client.sendall(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
 
@@ -142,4 +161,4 @@ def proxy() -> Iterator[tuple[str, list[bytes]]]:
     yield f"127.0.0.1:{listener.getsockname()[1]}", asked
     listener.shutdown(socket.SHUT_RDWR)
     listener.close()
-    thread.join(5)
+    thread.join(30)

@@ -28,15 +28,17 @@ def odd_frame(first: int, payload: bytes, *, masked: bool = True, length: int | 
     return head + (b"\0\0\0\0" if masked else b"") + payload
 
 
-def answers(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Opcode and payload of each frame that a server has sent."""
+def answers(data: bytes | bytearray, *, whole: bool = False) -> Iterator[tuple[int, bytes]]:
+    """Opcode and payload of each frame that a server has sent; if `whole`, only of those that are complete."""
     while len(data) >= 2:
         length, start = data[1] & 0x7F, 2
         if length == 126:
             length, start = int.from_bytes(data[2:4], "big"), 4
         elif length == 127:
             length, start = int.from_bytes(data[2:10], "big"), 10
-        yield data[0] & 0x0F, data[start : start + length]
+        if whole and len(data) < start + length:
+            return
+        yield data[0] & 0x0F, bytes(data[start : start + length])
         data = data[start + length :]
 
 

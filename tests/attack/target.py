@@ -20,9 +20,11 @@ from websockets.sync.client import ClientConnection, connect
 
 from server.access.tokens import issue_session
 
+from .frames import answers
+
 __all__ = ["DEADLINE", "KEY", "Target", "read_all", "until"]
 
-DEADLINE = 20.0  # seconds that anything here may take, on a machine with much else to do
+DEADLINE = 60.0  # seconds that anything here may take, on a machine with much else to do
 KEY = "a secret of thirty-two characters"
 SAMPLE_KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 LAUNCH = """
@@ -68,7 +70,7 @@ class Target:
         root = Path(__file__).parents[2]
         self._child = subprocess.Popen(command, stderr=self._log, cwd=root, env=environment)
         self.process = psutil.Process(self._child.pid)
-        if not until(lambda: "running on" in self.log or not self.is_up):
+        if not until(lambda: "running on" in self.log or not self.is_up, seconds=2 * DEADLINE):
             self._child.kill()
         found = re.search(r"running on http://\S+:(\d+)", self.log)
         assert found, self.log
@@ -116,7 +118,13 @@ class Target:
     def client(self, name: str, **options: Any) -> ClientConnection:
         """A well-behaved client under this name."""
         headers = {"Authorization": f"Bearer {self.token(name)}"}
-        settings: dict[str, Any] = {"proxy": None, "compression": None, "close_timeout": 1, "max_queue": None}
+        settings: dict[str, Any] = {
+            "proxy": None,
+            "compression": None,
+            "open_timeout": DEADLINE,
+            "close_timeout": DEADLINE,
+            "max_queue": None,
+        }
         client: ClientConnection = connect(
             f"ws://127.0.0.1:{self.port}/ws", additional_headers=headers, **(settings | options)
         )
@@ -157,16 +165,28 @@ class Target:
         return raw
 
     def answer(self, request: bytes) -> bytes:
-        """What comes back until the server closes, or nothing more comes for a moment."""
+        """What comes back: the whole answer, or the first frame after a 101, and whatever follows in a moment."""
+        received = bytearray()
         with self.raw() as raw:
-            raw.settimeout(1.0)
-            raw.sendall(request)
             try:
-                first = raw.recv(65_536)
-            except OSError:
-                return b""
+                raw.sendall(request)
+                while not _is_whole(received):
+                    if not (data := raw.recv(65_536)):
+                        return bytes(received)
+                    received += data
+            except OSError:  # a deadline, or RST
+                return bytes(received)
             raw.settimeout(0.1)
-            return first + read_all(raw)
+            return bytes(received) + read_all(raw)
+
+
+def _is_whole(received: bytearray) -> bool:
+    """Whether this is all of an answer, as its headers tell; without a length, all is what comes until the close."""
+    head, end, rest = received.partition(b"\r\n\r\n")
+    if head.startswith(b"HTTP/1.1 101 "):
+        return any(True for _ in answers(rest, whole=True))
+    length = re.search(rb"\r\ncontent-length: *(\d+)", head.lower())
+    return bool(end) and (head.startswith(b"HTTP/1.1 204 ") or (length is not None and len(rest) >= int(length[1])))
 
 
 def read_all(raw: socket.socket) -> bytes:

@@ -66,7 +66,7 @@ def test_a_few_pings_are_answered(target: Target) -> None:
     """A client that looks whether the server is there has nothing to fear."""
     with beside(target), target.client("polite") as client:
         for _ in range(20):
-            assert client.ping().wait(5)
+            assert client.ping().wait(30)
 
 
 def test_endless_fragments_are_closed_with_1009(target: Target) -> None:

@@ -33,7 +33,7 @@ def _starts(path: str) -> bool:
     if not Path(path).is_file():
         return False
     try:
-        return subprocess.run([path, "--version"], capture_output=True, timeout=30, check=False).returncode == 0
+        return subprocess.run([path, "--version"], capture_output=True, timeout=100, check=False).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False
 

@@ -89,7 +89,7 @@ class JupyterLab:
     def wait_for_end(self) -> None:
         """Return when it has ended, by force after 10 s."""
         try:
-            self._process.wait(10)
+            self._process.wait(30)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait(5)
+            self._process.wait(30)

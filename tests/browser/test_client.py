@@ -10,8 +10,6 @@ from playwright.sync_api import expect
 
 from .notebook import LabPage, Notebook, Pane
 
-pytestmark = pytest.mark.timeout(180)  # JupyterLab starts within the first test
-
 SERVE = """
 from queue import Queue
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
@@ -264,7 +262,7 @@ def test_a_cell_that_awaits_hears_of_the_browser(direct_notebook: Notebook) -> N
         direct_notebook,
         "import asyncio\n"
         "client.send('hi')\n"
-        "async with asyncio.timeout(5):\n"
+        "async with asyncio.timeout(30):\n"
         "    while client.events[-1]['event'] != 'message':\n"
         "        await asyncio.sleep(0.01)\n"
         "print(client.events[-1]['data'])",

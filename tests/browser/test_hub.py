@@ -144,7 +144,7 @@ def test_usage_has_a_row_for_each_student(panes: dict[str, list[Pane]]) -> None:
     """Processes, memory, descriptors and threads: of the server and the kernel, at least."""
     assert panes
     script = str(CONFIGURATION.with_name("usage.py"))
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=100, check=True)
     rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines()[1:]}
     for name in NAMES:
         processes, memory, descriptors, _threads = map(int, rows[name])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from playwright.sync_api import Browser, expect
 
 from .conftest import SCREENSHOTS
@@ -16,8 +15,6 @@ ROOM = """code => {
   const room = code.closest(".cm-scroller").clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight);
   return room / context.measureText("x").width;
 }"""
-
-pytestmark = pytest.mark.timeout(180)  # JupyterLab starts within the first test
 
 
 def test_lab_opens_with_the_map_of_the_course_whose_links_open_lessons(browser: Browser, root_lab: JupyterLab) -> None:

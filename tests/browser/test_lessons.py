@@ -19,8 +19,6 @@ from playwright.sync_api import expect
 from .jupyter import NOTEBOOKS
 from .notebook import LabPage, Notebook, Pane
 
-pytestmark = pytest.mark.timeout(180)  # JupyterLab starts within the first test
-
 LESSONS = sorted(path.name for path in NOTEBOOKS.glob("[0-9]*.ipynb"))
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 # not compared, as in the strict re-run: pictures made of points, and models of widgets

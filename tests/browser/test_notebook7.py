@@ -11,8 +11,6 @@ from .conftest import SCREENSHOTS
 from .jupyter import JupyterLab
 from .notebook import Notebook, Tab
 
-pytestmark = pytest.mark.timeout(180)  # Jupyter starts within the first test
-
 
 @pytest.fixture(scope="module")
 def lesson(browser: Browser, root_lab: JupyterLab) -> Iterator[Notebook]:

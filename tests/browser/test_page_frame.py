@@ -13,7 +13,6 @@ from .test_page import Visit, server, visit
 
 __all__ = ["server", "visit"]  # fixtures
 
-pytestmark = pytest.mark.timeout(180)  # JupyterLab starts within the first test
 
 SHOW = """
 from lab.clients.page_frame import PageFrame

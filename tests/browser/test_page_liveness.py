@@ -24,7 +24,7 @@ __all__ = ["server", "visit"]  # fixtures
 
 QUIET = 20_000  # milliseconds after which a page asks whether the server is there
 PATIENCE = 10_000  # milliseconds in which something must come
-DEADLINE = 3.0  # seconds for a thread to end
+DEADLINE = 60.0  # seconds for a thread to end
 WAKING = {
     "online": "dispatchEvent(new Event('online'))",
     "back/forward cache": "dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))",

@@ -139,7 +139,7 @@ def test_a_notification_that_cannot_be_read_hides_no_other(server: BackgroundSer
         push(shop, "Ana", text="before")
         unread(ana, 1)
         foreign = app.state.notifications.broker.publish("inbox:Ana", '{"of": "another version"}')
-        run_on_server(server, foreign, timeout=5)
+        run_on_server(server, foreign, timeout=30)
         push(shop, "Ana", text="after")
     bell(ana).click()
     expect(notifications(ana).locator(".what")).to_have_text(["after", "before"])

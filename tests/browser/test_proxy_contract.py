@@ -14,7 +14,7 @@ from server import BackgroundServer, serve
 
 from .jupyter import JupyterLab
 
-DEADLINE = 10  # seconds
+DEADLINE = 60.0  # seconds
 CHANGED = "jupyter-server-proxy changed {}; see notebooks/lab/clients/browser.js and deploy/jupyterhub/README.md"
 
 

@@ -42,8 +42,6 @@ TOO_WIDE = """() => {
   return [...found].filter(wide).map(box => `${box.className}: ${box.textContent.trim().slice(0, 60)}`);
 }"""
 
-pytestmark = pytest.mark.timeout(180)  # the site is made within the first test
-
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:

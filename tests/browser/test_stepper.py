@@ -11,8 +11,6 @@ from .conftest import SCREENSHOTS
 from .notebook import LabPage, Notebook
 from .test_page import AXE
 
-pytestmark = pytest.mark.timeout(180)  # JupyterLab starts within the first test
-
 TALK = """
 from fastapi import FastAPI, WebSocket
 from websockets.sync.client import connect

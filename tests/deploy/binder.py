@@ -23,7 +23,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 PYPI_NAMES = {"prometheus_client": "prometheus-client", "redis-py": "redis"}  # conda-forge calls them so
 BASE_URL, TOKEN = "/user/somebody/", "a-token-of-binder"
-DEADLINE = 60  # seconds for JupyterLab to start
+DEADLINE = 100  # seconds for JupyterLab to start
 
 
 def requirements() -> list[str]:
@@ -72,7 +72,7 @@ def check_start(copy: Path, variables: dict[str, str]) -> None:
         ask(address(lab))
     finally:
         lab.terminate()
-        lab.wait(10)
+        lab.wait(30)
 
 
 def address(lab: subprocess.Popen[str]) -> str:

@@ -29,7 +29,7 @@ from .wss import Connection, connect
 
 __all__ = ["CONFIGURATION", "CONNECTIONS", "DEADLINE", "NAME", "Site", "nginx", "until"]
 
-DEADLINE = 30.0  # seconds that anything here may take, on a very busy machine
+DEADLINE = 60.0  # seconds that anything here may take, on a very busy machine
 NAME = "localhost"
 KEY = "a secret of thirty-two characters"
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "nginx.conf"

@@ -22,7 +22,7 @@ def run(home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     variables = {"PATH": path, "HOME": str(home)} | environment
     return subprocess.run(
-        [str(POST_BUILD)], cwd=ROOT, env=variables, capture_output=True, text=True, timeout=50, check=False
+        [str(POST_BUILD)], cwd=ROOT, env=variables, capture_output=True, text=True, timeout=100, check=False
     )
 
 

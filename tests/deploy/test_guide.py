@@ -33,7 +33,7 @@ LINES = [line.strip()[2:] for line in TEXT.splitlines() if re.match(r"\s*[#$] [a
 def run(*command: str, cwd: Path, **environment: str) -> str:
     """What a command prints."""
     done = subprocess.run(
-        command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True, timeout=20, check=False
+        command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True, timeout=100, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

@@ -86,7 +86,7 @@ def loaded(script: str) -> set[str]:
         [sys.executable, "-c", f"{script}; import sys; print(*sys.modules)"],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=100,
         check=True,
     )
     return set(done.stdout.split())

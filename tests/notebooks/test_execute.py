@@ -12,8 +12,6 @@ from nbformat import v4
 
 from . import execute
 
-pytestmark = pytest.mark.timeout(180)  # kernels start slowly on a busy machine
-
 WIDGET = "import ipywidgets\nipywidgets.IntSlider(description='volume')"
 
 

@@ -18,7 +18,6 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize(("module", "patience", "answered"), [("nest_asyncio2", 30, 3), ("nest_asyncio", 3, 1)])
 def test_cells_that_arrive_during_a_nested_loop(module: str, patience: float, answered: int) -> None:
     """Run All sends the next cells meanwhile: nest_asyncio2 keeps them, nest_asyncio loses them for ever."""

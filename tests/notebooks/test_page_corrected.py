@@ -30,7 +30,7 @@ from server.handshake import Handshake
 Handler = Callable[[WebSocket], Awaitable[None]]
 Writer = Callable[[], Awaitable[None]]
 
-DEADLINE = 5.0  # seconds for what must happen
+DEADLINE = 60.0  # seconds for what must happen
 PATIENCE = 0.3  # seconds to see that something does not happen
 
 NO_FRAME = (1006, "")

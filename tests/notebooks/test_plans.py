@@ -42,18 +42,17 @@ def _part_of_each_cell(lesson: Lesson) -> Iterator[tuple[str, Cell]]:
 
 
 def planned_cells(path: Path) -> list[Cell]:
-    """Return the code cells that a class runs by the lesson's plan, in the plan's order."""
+    """Return the code cells that a class runs by the lesson's plan, in the plan's order, each of them once."""
     cells = list(_part_of_each_cell(Lesson(path)))
-    planned: list[Cell] = []
+    planned: dict[int, Cell] = {}
     for _, parts, *_, what in Guide(path.stem).rows("minutes"):
         wanted = planned_names(parts)
         named = [place for place, (part, _) in enumerate(cells) if part in wanted]
         if ABOVE in what:
             selected = next(place for place in named if cells[place][0] == wanted[-1])
-            planned += [cell for _, cell in cells[:selected]]
-            named = [place for place in named if place >= selected]
-        planned += [cells[place][1] for place in named]
-    return planned
+            named = [*range(selected), *(place for place in named if place >= selected)]
+        planned |= {place: cells[place][1] for place in named if place not in planned}
+    return list(planned.values())
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)

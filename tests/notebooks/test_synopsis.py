@@ -173,15 +173,15 @@ def test_the_chat_of_lesson_03_does_what_the_lesson_built() -> None:
         assert _ticket(server, "guessed").status_code == 401
         url = server.url(f"/ws?ticket={_ticket(server, 'c00kie').json()}&device=phone")
         with connect(url, proxy=None, origin=OWN) as ben:
-            assert '"users":["ben"]' in ben.recv(timeout=5)
+            assert '"users":["ben"]' in ben.recv(timeout=30)
             assert names["manager"].devices("ben") == ("phone",)
             with pytest.raises(InvalidStatus, match="401"), connect(url, proxy=None):
                 pass
             ben.send(names["Say"](text="/join office").encode())
-            assert "a room that is open to you" in ben.recv(timeout=5)
+            assert "a room that is open to you" in ben.recv(timeout=30)
             ben.send(names["Say"](text="hello").encode())
-            assert '"ben: hello"' in ben.recv(timeout=5)
+            assert '"ben: hello"' in ben.recv(timeout=30)
         foreign = server.url(f"/ws?ticket={_ticket(server, 'c00kie').json()}")
         with connect(foreign, proxy=None, origin=FOREIGN) as page, pytest.raises(ConnectionClosed):
-            page.recv(timeout=5)
+            page.recv(timeout=30)
         assert page.close_code == 4003

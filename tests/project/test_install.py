@@ -97,7 +97,7 @@ def test_what_pytest_is_configured_with_comes_with_the_course() -> None:
         "-q",
         "notebooks",
     ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -24,7 +24,7 @@ from server import serve
 from server.run.cli import Command
 from tests.recipes.recipe import code
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 HAPROXY = shutil.which("haproxy") or "/usr/sbin/haproxy"
 SCHEMA = Path(__file__).parent / "kubernetes" / "schema.json"
 

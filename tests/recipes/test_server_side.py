@@ -31,7 +31,7 @@ from server.app import create_app
 from server.settings import Settings
 from tests.recipes.recipe import program
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 KEY = "a secret of thirty-two characters"
 
 

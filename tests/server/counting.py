@@ -168,7 +168,7 @@ async def counted(
         for seed, device in enumerate(devices):
             await stack.enter_async_context(device.watching(seed))
         headers = {"Authorization": f"Bearer {issue_session('shop', key=KEY, seconds=SESSION, scope='push')}"}
-        http = await stack.enter_async_context(httpx.AsyncClient(headers=headers, timeout=5, trust_env=False))
+        http = await stack.enter_async_context(httpx.AsyncClient(headers=headers, timeout=30, trust_env=False))
         began = time.monotonic()
         async with asyncio.TaskGroup() as children:
             for user in users:
@@ -230,7 +230,7 @@ def check_deliveries(devices: Sequence[Device], accepted: Mapping[str, Mapping[i
         raise DeliveryError("; ".join(told), lost=lost, doubled=doubled)
 
 
-async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     """Look every few milliseconds whether a condition holds, until it does.
 
     Raises:

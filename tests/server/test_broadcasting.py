@@ -462,7 +462,7 @@ logging.basicConfig(format="%(name)s: %(message)s")
 for _ in range(3):
     open_outbox(WebSocket({"type": "websocket", "extensions": {}}, None, None))
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100, check=True)
     (line,) = done.stderr.splitlines()
     assert line.startswith("uvicorn.error: ")
     assert line.endswith("; under uvicorn pass --ws server.wire.protocol:FanoutProtocol, or ws=FanoutProtocol")

@@ -77,7 +77,7 @@ def raw(server: BackgroundServer, *headers: str) -> str:
         "Sec-WebSocket-Version: 13",
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
     ]
-    with socket.create_connection(("127.0.0.1", server.port), timeout=3) as client:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
         client.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
         return client.makefile("rb").readline().decode().strip()
 

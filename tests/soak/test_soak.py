@@ -42,7 +42,6 @@ def test_a_name_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> N
     assert "there is no kil; there are kill, cut, restart, engine, lessons" in capsys.readouterr().err
 
 
-@pytest.mark.timeout(180)  # pytest and a kernel start in other processes
 def test_a_lesson_that_shows_something_else_fails(tmp_path: Path) -> None:
     """What is stored is compared with what comes."""
     cell = nbformat.v4.new_code_cell(

@@ -29,9 +29,9 @@ from ..servers.descriptors import allow_descriptors
 
 __all__ = ["Crowd", "CrowdStatistics"]
 
-START_DEADLINE = 4.0  # seconds in which at least one more client must have connected
+START_DEADLINE = 15.0  # seconds in which at least one more client must have connected
 STOP_DEADLINE = 0.6  # seconds for all closing handshakes together, then connections are cut
-JOIN_DEADLINE = 3.0  # seconds until the thread is given up, which only a very busy machine needs
+JOIN_DEADLINE = 15.0  # seconds until the thread is given up, which only a very busy machine needs
 AT_ONCE = 50  # handshakes that are under way at the same time, below a server's usual backlog
 SMALL_BUFFER = 4_096  # bytes that the system receives for a slow or silent client before it makes the server wait
 ETHERNET_SEGMENT = 1_460  # bytes of one TCP segment on most networks
@@ -111,7 +111,7 @@ class Crowd:
 
         Raises:
             RuntimeError: a client could not connect, or the limit of file descriptors is too low.
-            TimeoutError: not one more client was connected within 4 s.
+            TimeoutError: not one more client was connected within 15 s.
         """
         stop_earlier_run()
         allow_descriptors(2 * self.n)  # this process may hold the server's end as well
@@ -150,7 +150,7 @@ class Crowd:
 
     # what it does and what it sees
 
-    def send(self, client: int, message: str | bytes, *, timeout: float = 3.0) -> None:
+    def send(self, client: int, message: str | bytes, *, timeout: float = 15.0) -> None:
         """Send a message from the client with this number, and return when it is on its way.
 
         Raises:
@@ -191,7 +191,7 @@ class Crowd:
                 closed=Counter(end.code for end in self._closed.values()),
             )
 
-    def wait(self, predicate: Callable[[Crowd], Any], timeout: float = 3.0) -> None:
+    def wait(self, predicate: Callable[[Crowd], Any], timeout: float = 15.0) -> None:
         """Wait until ``predicate(crowd)`` is true; it is called again whenever something happens.
 
         Raises:

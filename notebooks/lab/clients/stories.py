@@ -29,7 +29,7 @@ def accident(handler: Handler, manager: Any) -> None:
     and once when all clients have left, the server has stopped, and every handler has ended.
 
     Raises:
-        TimeoutError: somebody heard neither what was said nor an end, for 3 s.
+        TimeoutError: somebody heard neither what was said nor an end, for 15 s.
     """
     server = host(handler, manager)
     with _connected(server, "ana", "ben", "cyd") as (ana, ben, cyd):
@@ -59,7 +59,7 @@ def bens_day(server: BackgroundServer) -> Conversation:
         Ana's connection as a `Tap` has recorded it, for `sequence` and `side_by_side`.
 
     Raises:
-        TimeoutError: Ana did not hear one of the two, for 3 s.
+        TimeoutError: Ana did not hear one of the two, for 15 s.
     """
     with Tap(server) as tap:
         with _connected(tap, "ana") as (ana,):

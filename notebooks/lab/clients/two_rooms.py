@@ -13,7 +13,7 @@ from ..servers.valkey import Engine
 
 __all__ = ["hello_across"]
 
-DEADLINE = 3.0  # seconds until both must have heard it
+DEADLINE = 15.0  # seconds until both must have heard it
 
 
 def hello_across(make_room: Callable[[str, str], Room]) -> str:
@@ -26,7 +26,7 @@ def hello_across(make_room: Callable[[str, str], Room]) -> str:
         What each of them heard first and second; or a text that says why no engine can run here.
 
     Raises:
-        TimeoutError: one of them did not hear two messages within 3 s each.
+        TimeoutError: one of them did not hear two messages within 15 s each.
     """
     if reason := Engine.missing():
         return reason

@@ -10,7 +10,7 @@ from websockets.sync.client import ClientConnection
 __all__ = ["end_of", "message_or_code"]
 
 
-def message_or_code(client: ClientConnection, *, timeout: float = 3) -> str | bytes | int:
+def message_or_code(client: ClientConnection, *, timeout: float = 15) -> str | bytes | int:
     """Return the next message, or the close code if the connection ends instead: ``message_or_code(client)``.
 
     A message is `str` or `bytes`, a close code is `int`: 1005 when the close frame had no code, 1006 when
@@ -26,7 +26,7 @@ def message_or_code(client: ClientConnection, *, timeout: float = 3) -> str | by
         return client.close_code
 
 
-def end_of(client: ClientConnection, *, timeout: float = 3) -> int:
+def end_of(client: ClientConnection, *, timeout: float = 15) -> int:
     """Read until the connection ends, and return its close code: ``end_of(client)``.
 
     The code is 1005 when the close frame had no code, and 1006 when there was no close frame. Messages that still

@@ -52,7 +52,7 @@ class Journal:
             self._seen = len(self._rows)
             return Rows(self._rows)
 
-    def wait(self, *, rows: int, timeout: float = 3) -> Rows:
+    def wait(self, *, rows: int, timeout: float = 15) -> Rows:
         """Wait until this many rows have been recorded, and return the first `rows` of them.
 
         As the last line of a cell it shows them; elsewhere, print what it returns. It blocks the

@@ -24,7 +24,7 @@ COMPRESSOR = "<method 'compress' of 'zlib.Compress' objects>"
 _clock = perf_counter if sys.platform == "win32" else thread_time
 
 
-def run_on_server(server: BackgroundServer, coroutine: Coroutine[Any, Any, T], *, timeout: float = 3.0) -> T:
+def run_on_server(server: BackgroundServer, coroutine: Coroutine[Any, Any, T], *, timeout: float = 15.0) -> T:
     """Run a coroutine on the server's loop, where its handlers run: ``run_on_server(server, notifications.push(…))``.
 
     The calling thread waits for it, so call it from a cell, not from a handler. A coroutine that takes longer than
@@ -66,7 +66,7 @@ def measure_call(server: BackgroundServer, call: Callable[..., Coroutine[Any, An
     """Call a coroutine function on the server's loop, nine times with a clock and once with a profiler.
 
     Raises:
-        TimeoutError: a call did not finish within 3 s.
+        TimeoutError: a call did not finish within 15 s.
     """
     runs = [run_on_server(server, _timed(call, *args)) for _ in range(9)]
     calls = run_on_server(server, _profiled(call, *args))
@@ -78,7 +78,7 @@ def cpu_seconds(server: BackgroundServer) -> float:
     """Return the processor time of the server's thread in seconds; on Windows, the time of the clock.
 
     Raises:
-        TimeoutError: the server's loop did not answer within 3 s.
+        TimeoutError: the server's loop did not answer within 15 s.
     """
 
     async def look() -> float:

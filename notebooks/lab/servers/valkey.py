@@ -28,7 +28,7 @@ from server.run.sockets import HOST, bind
 
 __all__ = ["Engine", "running"]
 
-START_DEADLINE = 4.0  # seconds until the engine must answer
+START_DEADLINE = 30.0  # seconds, far above what a busy machine needs, until the engine must answer
 STOP_DEADLINE = 1.0  # seconds from SIGTERM to SIGKILL
 # below the ports that systems give to outgoing connections, one of which could take it while the engine is away
 PORTS = range(20_000, 32_000)
@@ -98,7 +98,7 @@ class Engine:
         When you run a cell again, what its last run has started is stopped first.
 
         Raises:
-            StartError: it cannot run here, its port is taken, or it did not answer within 4 s.
+            StartError: it cannot run here, its port is taken, or it did not answer within 30 s.
         """
         if not self._external and self.alive:
             raise StartError(f"{self!r} runs already; use restart() to start it again")

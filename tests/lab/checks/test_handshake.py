@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -391,10 +390,8 @@ WRONG_REFUSALS = [
 
 @pytest.mark.parametrize(("handler", "help_"), WRONG_REFUSALS)
 def test_a_wrong_refusal_gets_a_verdict_that_helps(handler: Handler, help_: str) -> None:
-    """The verdict on each typical mistake says what a client saw, within 2 s."""
-    start = time.monotonic()
+    """The verdict on each typical mistake says what a client saw."""
     verdict = check_refusal(club(handler))
-    assert time.monotonic() - start < 10  # 2 s on a quiet machine, the rest is for a busy one
     assert str(verdict).startswith("not yet: ")
     assert help_ in str(verdict)
 

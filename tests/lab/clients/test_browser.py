@@ -104,5 +104,5 @@ def test_commands_are_sent_to_the_browser(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_process_with_a_client_ends_silently() -> None:
     """Every widget is closed at exit: ours must not complain then."""
     script = "from lab.clients.browser import BrowserClient; client = BrowserClient(8000)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100, check=True)
     assert (done.stdout, done.stderr) == ("", "")

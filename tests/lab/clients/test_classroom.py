@@ -36,13 +36,13 @@ class Teacher:
 
     def student(self, user: str) -> dict[str, Any] | None:
         """Return what the next message says about this student; None when they are not there."""
-        while (told := json.loads(self.websocket.recv(timeout=5)))["type"] != "class":
+        while (told := json.loads(self.websocket.recv(timeout=30)))["type"] != "class":
             pass
         return next((one for one in told["students"] if one["user"] == user), None)
 
     def until(self, user: str, done: Callable[[Any], Any]) -> dict[str, Any]:
         """Wait until that is so."""
-        deadline = time.monotonic() + 8
+        deadline = time.monotonic() + 30
         while not done(student := self.student(user)):
             assert time.monotonic() < deadline, student
         return student or {}
@@ -66,7 +66,7 @@ def teacher(server: BackgroundServer) -> Iterator[Teacher]:
 
 def eventually(done: Callable[[], Any]) -> None:
     """Wait until that is so."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while not done():
         assert time.monotonic() < deadline
         time.sleep(0.01)

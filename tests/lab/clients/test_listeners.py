@@ -20,8 +20,8 @@ def _hall(members: list[WebSocket]) -> FastAPI:
 
     @app.websocket("/ws")
     async def sit(websocket: WebSocket) -> None:
+        members.append(websocket)  # a client may have its 101 before the next line runs here
         await websocket.accept()
-        members.append(websocket)
         await websocket.receive()
 
     return app

@@ -69,7 +69,7 @@ def _talk(tap: Tap, text: str = "hi", *, close: tuple[int, str] = (1000, "")) ->
 
 def _by_hand(tap: Tap, text: str = "hi") -> Conversation:
     """The same conversation on a bare socket."""
-    with socket.create_connection(("127.0.0.1", tap.port), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", tap.port), timeout=30) as client:
         head = (
             f"GET /ws HTTP/1.1\r\nHost: 127.0.0.1:{tap.port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
             f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {b64encode(os.urandom(16)).decode()}\r\n\r\n"
@@ -91,7 +91,7 @@ def _pictures(server: BackgroundServer) -> list[Picture]:
         first, second = _talk(tap, close=(4001, "log in again")), _by_hand(tap)
         with connect(tap.url("/ws")) as client:
             client.recv()
-            client.ping().wait(5)
+            client.ping().wait(30)
             tap.cut()
             client.send("into the void")
             tap.wait(lambda tap: tap.frames[-1].held)
@@ -141,7 +141,7 @@ def test_sequence_may_start_after_the_handshake(server: BackgroundServer) -> Non
     """With ``handshake=False`` the frames of every connection are drawn, and no 101."""
     with Tap(server) as tap:
         with connect(tap.url("/ws"), proxy=None) as client:
-            client.recv(timeout=5)
+            client.recv(timeout=30)
         whole, short = sequence(tap), sequence(tap, handshake=False)
     assert "101 Switching Protocols" in whole.text
     assert "101" not in short.text
@@ -243,7 +243,7 @@ def test_fault_is_part_of_the_story(
     server: BackgroundServer, act: Callable[[Tap], None], steps: tuple[str, ...]
 ) -> None:
     """What the tap did to the connection is drawn where it happened, and so is what was lost by it."""
-    with Tap(server) as tap, socket.create_connection(("127.0.0.1", tap.port), timeout=5) as client:
+    with Tap(server) as tap, socket.create_connection(("127.0.0.1", tap.port), timeout=30) as client:
         client.sendall(b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n")
         client.sendall(b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
         tap.wait(lambda tap: tap.frames)
@@ -260,7 +260,7 @@ def test_refused_connection_is_drawn(server: BackgroundServer) -> None:
     server.stop()
     with Tap(server) as tap:
         with suppress(ConnectionResetError):
-            socket.create_connection(("127.0.0.1", tap.port), timeout=5).close()
+            socket.create_connection(("127.0.0.1", tap.port), timeout=30).close()
         tap.wait(lambda tap: tap.conversations[0].ended)
         told = ("client: TCP connect (does not arrive)", "refused: nobody listens there")
         assert tap.conversations[0].transcript() == told

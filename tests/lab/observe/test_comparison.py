@@ -62,8 +62,9 @@ def test_race_tells_a_rate_for_each_size(capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().out == "every message has reached everybody by: loop, gather, queue\n"
 
 
-def test_way_that_forgets_somebody_is_no_winner() -> None:
+def test_way_that_forgets_somebody_is_no_winner(monkeypatch: pytest.MonkeyPatch) -> None:
     """Deliveries are counted by those who get them."""
+    monkeypatch.setattr("lab.observe.comparison.LATE", 0.3)
 
     async def forgetful(here: Sequence[WebSocket], text: str) -> None:
         await loop(here[:-1], text)

@@ -24,7 +24,7 @@ def test_expect_prints_the_error_in_one_line(capsys: pytest.CaptureFixture[str])
         await websocket.close(1008, "not today")
 
     with serve(app) as server, connect(server.url("/ws")) as client, expect(ConnectionClosed) as caught:
-        client.recv(timeout=5)
+        client.recv(timeout=30)
     error = "received 1008 (policy violation) not today; then sent 1008 (policy violation) not today"
     assert capsys.readouterr().out == f"ConnectionClosedError: {error}\n"
     assert isinstance(caught.error, ConnectionClosedError)

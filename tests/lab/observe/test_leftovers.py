@@ -89,7 +89,7 @@ def test_leftovers_name_a_child_process() -> None:
     try:
         assert len(leftovers(timeout=0).processes) == 1
     finally:
-        child.communicate(b"\n", timeout=10)
+        child.communicate(b"\n", timeout=100)
     assert not leftovers()
 
 
@@ -112,7 +112,7 @@ def test_leftovers_leave_out_threads_of_the_kernel() -> None:
         assert not leftovers(timeout=0).threads
     finally:
         thread.stop()
-        thread.join(5)
+        thread.join(30)
 
 
 def test_leftovers_leave_out_threads_of_pyzmq() -> None:

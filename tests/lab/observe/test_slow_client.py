@@ -55,8 +55,9 @@ def test_through_tunnel_returns_what_ben_receives(messages: int, received: list[
     assert through_tunnel(_room(messages), ws=FanoutProtocol).received == received
 
 
-def test_room_that_tells_nobody_is_told() -> None:
+def test_room_that_tells_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """A room that does not send Ana her photo is not what the tunnel is for."""
+    monkeypatch.setattr("lab.observe.slow_client.DEADLINE", 0.3)
     app = FastAPI()
 
     @app.websocket("/ws")

@@ -26,14 +26,14 @@ async def asynchronous():
 
 def synchronous():
     with connect(url) as client:
-        return client.recv(timeout=5)
+        return client.recv(timeout=100)
 
 url, page = sys.argv[1:]
 found = {}
 for name, ask in {
     "websockets": synchronous,
     "httpx": lambda: httpx.get(page).status_code,
-    "urllib": lambda: urllib.request.urlopen(page, timeout=5).status,
+    "urllib": lambda: urllib.request.urlopen(page, timeout=100).status,
     "asynchronous": lambda: asyncio.run(asynchronous()),
 }.items():
     try:
@@ -70,7 +70,7 @@ def asked_by(program: str, server: BackgroundServer, settings: dict[str, str], *
     """What the program finds under these proxy settings and no others."""
     environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     command = [sys.executable, "-c", program, server.url("/ws"), server.http(), *arguments]
-    done = subprocess.run(command, env=environment | settings, capture_output=True, text=True, timeout=50, check=False)
+    done = subprocess.run(command, env=environment | settings, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
     found: dict[str, object] = json.loads(done.stdout)
     return found

@@ -55,7 +55,7 @@ def test_it_is_gone_when_its_process_ends_in_order(home: Path) -> None:
     """Also one that was not closed."""
     process, folder = other()
     assert folder.is_dir()
-    process.communicate(timeout=10)
+    process.communicate(timeout=100)
     assert not folder.exists()
 
 
@@ -64,14 +64,14 @@ def test_what_a_killed_process_left_is_removed_by_the_next(home: Path) -> None:
     """The folder of a living process stays, however old it is."""
     (killed, lost), (living, kept) = other(), other()
     killed.send_signal(signal.SIGKILL)
-    killed.communicate(timeout=10)
+    killed.communicate(timeout=100)
     age(lost)
     age(kept)
     assert sorted(folders(home)) == sorted([lost.name, kept.name])
     with TemporaryDirectory() as name:
         assert sorted(folders(home)) == sorted([kept.name, Path(name).name])
         assert (kept / "log.sqlite").is_file()
-    living.communicate(timeout=10)
+    living.communicate(timeout=100)
     assert folders(home) == []
 
 

@@ -177,13 +177,13 @@ def test_does_not_outlive_its_process(end: signal.Signals, fork: str) -> None:
     assert (len(guards), len(forks)) == (2, bool(fork))
     owner.send_signal(end)
     try:
-        owner.wait(5)
-        assert psutil.wait_procs([*left, *guards], timeout=5)[1] == []
+        owner.wait(30)
+        assert psutil.wait_procs([*left, *guards], timeout=100)[1] == []
     finally:
         for one in (*left, *forks):
             with suppress(psutil.NoSuchProcess):
                 one.kill()
-        owner.communicate(timeout=5)
+        owner.communicate(timeout=100)
 
 
 class TestYours:

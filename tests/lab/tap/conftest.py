@@ -15,7 +15,7 @@ from tests.lab.tap.ends import HOST, Ends
 def listener() -> Iterator[socket.socket]:
     """A server's socket that waits for connections."""
     with socket.create_server((HOST, 0)) as listener:
-        listener.settimeout(5)
+        listener.settimeout(30)
         yield listener
 
 

@@ -19,9 +19,9 @@ class Ends:
 
     def __init__(self, tap: Tap, listener: socket.socket) -> None:
         self.tap = tap
-        self.client = socket.create_connection((HOST, tap.port), timeout=5)
+        self.client = socket.create_connection((HOST, tap.port), timeout=30)
         self.server, _ = listener.accept()
-        self.server.settimeout(5)
+        self.server.settimeout(30)
 
     def close(self) -> None:
         """Close both ends."""
@@ -58,7 +58,7 @@ def nothing_arrives(end: socket.socket) -> bool:
     except BlockingIOError:
         return True
     finally:
-        end.settimeout(5)
+        end.settimeout(30)
 
 
 async def echoed(url: str, trust: ssl.SSLContext, text: str) -> str | bytes:
@@ -97,7 +97,7 @@ def nothing_accepted(listener: socket.socket) -> bool:
     except BlockingIOError:
         return True
     finally:
-        listener.settimeout(5)
+        listener.settimeout(30)
 
 
 def fill(end: socket.socket) -> int:
@@ -107,5 +107,5 @@ def fill(end: socket.socket) -> int:
     with suppress(TimeoutError):
         while sent < 100_000_000:
             sent += end.send(b"x" * 65_536)
-    end.settimeout(5)
+    end.settimeout(30)
     return sent

@@ -131,7 +131,7 @@ def test_frame_that_comes_with_the_response_is_a_frame() -> None:
 
 def test_request_that_is_no_http_is_kept_as_bytes(server: BackgroundServer) -> None:
     """What the parser refuses is shown as it is, together with the reason, and the answer is parsed all the same."""
-    with Tap(server) as tap, socket.create_connection(("127.0.0.1", tap.port), timeout=5) as client:
+    with Tap(server) as tap, socket.create_connection(("127.0.0.1", tap.port), timeout=30) as client:
         client.sendall(b"HELLO\r\n\r\n")
         assert client.recv(4_096).startswith(b"HTTP/1.1 400 Bad Request")
         [conversation] = tap.conversations
@@ -197,7 +197,7 @@ def test_fragments_keep_their_kind_around_a_control_frame(server: BackgroundServ
 
         def pieces() -> Iterator[str]:
             yield "one "
-            client.ping(b"beat").wait(5)
+            client.ping(b"beat").wait(30)
             yield "two"
 
         client.send(pieces())
@@ -229,7 +229,7 @@ def test_close_frame_shows_code_and_reason(server: BackgroundServer) -> None:
 
 def test_frame_without_a_mask_is_recorded_as_such(server: BackgroundServer) -> None:
     """The tap shows the client's mistake, and the close frame that it is answered with."""
-    with Tap(server) as tap, socket.create_connection(("127.0.0.1", tap.port), timeout=5) as client:
+    with Tap(server) as tap, socket.create_connection(("127.0.0.1", tap.port), timeout=30) as client:
         client.sendall(REQUEST)
         # uvicorn leaves a frame unread that comes before its 101
         assert client.recv(4_096).startswith(b"HTTP/1.1 101")

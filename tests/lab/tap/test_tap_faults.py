@@ -74,7 +74,7 @@ def test_new_connection_over_a_cut_cable_gets_no_answer(listener: socket.socket)
     """The server doesn't see it before mend(); then it is served."""
     with Tap(listener.getsockname()) as tap:
         tap.cut()
-        client = socket.create_connection((HOST, tap.port), timeout=5)
+        client = socket.create_connection((HOST, tap.port), timeout=30)
         client.sendall(b"anybody there?")
         tap.wait(lambda tap: tap.bytes_up == 14)
         assert nothing_arrives(client)
@@ -90,7 +90,7 @@ def test_client_that_gives_up_on_a_cut_cable_never_reaches_the_server(listener: 
     """It left before the cable was mended, so the server never sees it."""
     with Tap(listener.getsockname()) as tap:
         tap.cut()
-        client = socket.create_connection((HOST, tap.port), timeout=5)
+        client = socket.create_connection((HOST, tap.port), timeout=30)
         client.close()
         tap.wait(lambda tap: tap.conversations[0].outcome == "gave up")
         tap.mend()

@@ -51,7 +51,7 @@ def test_question_is_recorded_before_its_answer_arrives() -> None:
 def test_settle_reads_what_was_sent_before_it(ends: Ends) -> None:
     """After settle() everything that a client has sent is recorded, that of a new connection as well."""
     ends.client.sendall(b"x" * 100_000)
-    with socket.create_connection((HOST, ends.tap.port), timeout=5) as other:
+    with socket.create_connection((HOST, ends.tap.port), timeout=30) as other:
         other.sendall(b"hi")
         ends.tap.cut()
         ends.tap.settle()
@@ -92,7 +92,7 @@ def test_twenty_connections_at_once_stay_apart() -> None:
         clients = [stack.enter_context(connect(tap.url("/ws"))) for _ in range(20)]
         for index, client in enumerate(clients):
             client.send(f"I am {index}")
-        assert [client.recv(timeout=5) for client in clients] == [f"I am {index}" for index in range(20)]
+        assert [client.recv(timeout=30) for client in clients] == [f"I am {index}" for index in range(20)]
         said = sorted(conversation.frames[0].text or "" for conversation in tap.conversations)
         assert said == sorted(f"I am {index}" for index in range(20))
 
@@ -102,7 +102,7 @@ def test_target_that_refuses_resets_the_client(listener: socket.socket) -> None:
     port = listener.getsockname()[1]
     listener.close()
     with Tap(port) as tap:
-        with pytest.raises(ConnectionResetError), socket.create_connection((HOST, tap.port), timeout=5) as client:
+        with pytest.raises(ConnectionResetError), socket.create_connection((HOST, tap.port), timeout=30) as client:
             client.recv(1)
         tap.wait(lambda tap: tap.conversations[0].outcome == "refused")
 
@@ -136,7 +136,7 @@ def test_server_sent_events_are_seen_while_they_come() -> None:
     def events() -> StreamingResponse:
         def stream() -> Iterator[str]:
             yield "data: 1\n\n"
-            go.wait(5)
+            go.wait(30)
             yield "data: 2\n\n"
 
         return StreamingResponse(stream(), media_type="text/event-stream")
@@ -205,7 +205,7 @@ def test_flood_in_one_connection_leaves_the_tap_to_the_others(listener: socket.s
             flood.close()
             other.close()
         for thread in threads:
-            thread.join(5)
+            thread.join(30)
             assert not thread.is_alive()
 
 
@@ -247,7 +247,7 @@ def test_memory_of_a_tap_is_bounded(size: int, count: int, listener: socket.sock
             left = len(frame) * count
             while left > 0:
                 left -= len(ends.client.recv(1 << 20))
-            sender.join(5)
+            sender.join(30)
             held, _ = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()

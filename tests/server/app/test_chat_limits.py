@@ -178,12 +178,13 @@ def test_an_idle_client_is_closed_with_1008() -> None:
     assert Settings().idle_seconds is None
 
 
+@pytest.mark.usefixtures("short_sessions")
 def test_a_session_that_ends_closes_its_connections_with_4001() -> None:
     """In the middle of the connection; another session of the same user goes on."""
     with (
         chat() as room,
-        Person(room.server, "ana") as other,
-        Person(room.server, "ana", room=None, seconds=3) as ana,
+        Person(room.server, "ana", seconds=3_600) as other,
+        Person(room.server, "ana", room=None) as ana,
     ):
         assert ana.end() == (CloseCode.AUTH_REQUIRED, "the session has expired, log in again")
         assert other.answers()

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from server.app.routes import LONGEST_WAIT
 from server.client import Client
 from server.messages import ChatMessage, Notification
 from tests.server.app.test_routes import poll, reader, until
@@ -91,7 +92,7 @@ def long_polled(room: Chat, user: str, after: dict[str, Any], then: Any) -> list
 
     def wait() -> None:
         with reader(room, user) as http:
-            pages.append(poll(http, after=written(after), wait=DEADLINE))
+            pages.append(poll(http, after=written(after), wait=LONGEST_WAIT))
 
     job = threading.Thread(target=wait)
     job.start()

@@ -286,8 +286,9 @@ def test_a_message_that_is_too_big_or_one_too_many_ends_the_connection() -> None
             assert ben.end()[0] == 4002
 
 
+@pytest.mark.usefixtures("short_sessions")
 def test_a_session_that_ends_ends_the_watch() -> None:
     """4001, though the device only listens; with the old token it does not come back."""
-    with chat() as room, Device(room.server, "ana", seconds=4) as ana:
+    with chat() as room, Device(room.server, "ana") as ana:
         ana.watch()
         assert ana.end()[0] == 4001

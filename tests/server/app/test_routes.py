@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from server.app.routes import LONGEST_WAIT
 from tests.server.people import DEADLINE, Chat, chat
 from tests.server.recipients import Device, bearer, push, pusher, written
 
@@ -97,7 +98,7 @@ def waiting(room: Chat, user: str, *, others: int = 0) -> Iterator[list[dict[str
 
     def wait() -> None:
         with reader(room, user) as client:
-            answers.append(poll(client, wait=DEADLINE * 2))
+            answers.append(poll(client, wait=LONGEST_WAIT))
 
     job = threading.Thread(target=wait)
     job.start()
@@ -286,14 +287,16 @@ def test_a_stream_whose_client_does_not_read_is_aborted() -> None:
         assert ana.texts(count) == [str(number) for number in range(count)]
 
 
+@pytest.mark.usefixtures("short_sessions")
 def test_a_session_that_ends_ends_its_stream() -> None:
     """The browser reconnects by itself, and gets 401."""
     with (
         chat() as room,
-        httpx.Client(base_url=room.server.http(), headers=bearer("ana", seconds=4), trust_env=False) as ana,
+        httpx.Client(base_url=room.server.http(), headers=bearer("ana"), trust_env=False) as ana,
     ):
         with stream(ana) as events:
             events.message("inbox")
             with pytest.raises(EOFError):
                 events.next()
-        assert ana.get("/notifications/stream").status_code == 401
+        expired = bearer("ana", seconds=-1)  # what the browser has by then
+        assert ana.get("/notifications/stream", headers=expired).status_code == 401

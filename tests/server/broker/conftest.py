@@ -33,7 +33,7 @@ def valkey(request: pytest.FixtureRequest) -> MakeBroker:
     """A real engine: every broker of one test has the data of the one before."""
     engine: Engine = request.getfixturevalue("shared_engine")
     prefix = f"{engine.prefix}-{secrets.token_hex(4)}"
-    return lambda limits: ValkeyBroker(engine.url, prefix=prefix, limits=limits)
+    return lambda limits: ValkeyBroker(engine.url, prefix=prefix, limits=limits, deadline=30.0)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from server.broker.sqlite.broker import LocalBroker
 
 __all__ = ["DEADLINE", "Numbers", "Reader", "SlowBroker", "open_feed", "publish", "reply"]
 
-DEADLINE = 10  # seconds
+DEADLINE = 60.0  # seconds
 
 
 class Reader:

@@ -8,7 +8,7 @@ from server.broker import Position, Record
 
 __all__ = ["Recorder"]
 
-DEADLINE = 15.0  # seconds to wait for something to be received
+DEADLINE = 60.0  # seconds to wait for something to be received
 
 
 class Recorder:
@@ -54,7 +54,7 @@ class Recorder:
         """Wait until at least so much has been received.
 
         Raises:
-            TimeoutError: it was not within 5 s.
+            TimeoutError: it was not in time.
         """
         async with asyncio.timeout(DEADLINE):
             while len(self.records) < records or len(self.signals) < signals or len(self.resets) < resets:

@@ -29,9 +29,9 @@ async def until(holds: Callable[[], bool]) -> None:
     """Wait until a condition holds that no event reports.
 
     Raises:
-        TimeoutError: it doesn't within 10 s.
+        TimeoutError: it doesn't within 30 s.
     """
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not holds():  # noqa: ASYNC110  # no event tells
             await asyncio.sleep(0.01)
 

@@ -27,7 +27,7 @@ async def _publish(broker: Broker, topic: str, *payloads: object) -> list[Positi
 
 async def _until(call: Callable[[], Awaitable[T]], holds: Callable[[T], bool]) -> None:
     """Call again until the answer is right; for what takes time."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not holds(await call()):  # noqa: ASYNC110  # no event tells
             await asyncio.sleep(0.02)
 

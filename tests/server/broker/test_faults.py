@@ -120,7 +120,7 @@ async def test_publishing_process_is_killed(volatile_engine: Engine) -> None:
             sys.executable, "-c", SCRIPT, volatile_engine.url, stdout=asyncio.subprocess.PIPE
         )
         assert process.stdout is not None
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(100):
             lines = [await process.stdout.readline() for _ in range(300)]
             process.kill()
             rest = (await process.stdout.read()).splitlines(keepends=True)

@@ -51,7 +51,7 @@ async def test_a_ticket_is_fetched_for_each_connection() -> None:
 async def test_the_headers_of_a_client_log_in_a_request() -> None:
     """Your own HTTP request acts as the same user, without a second login."""
     with serve(create_app(Settings(key=KEY, demo_login=True))) as server:  # type: ignore[arg-type]
-        async with asyncio.timeout(5), Client(server.http(), name="ana", options=FAST) as ana:
+        async with asyncio.timeout(30), Client(server.http(), name="ana", options=FAST) as ana:
             headers = await ana.headers()
             assert headers == await ana.headers()
             async with httpx.AsyncClient(headers=headers, trust_env=False) as http:
@@ -77,7 +77,7 @@ async def test_a_client_speaks_tls(secure: tuple[BackgroundServer, ssl.SSLContex
     server, context = secure
 
     options = ConnectOptions(proxy=None, backoff=Backoff(base=0.02), tls=context)
-    async with asyncio.timeout(5), Client(server.http(), name="ana", options=options) as ana:
+    async with asyncio.timeout(30), Client(server.http(), name="ana", options=options) as ana:
         assert (await ana.say("lobby", "in private")).offset == 1
 
 
@@ -90,7 +90,7 @@ async def test_an_untrusted_certificate_ends_the_client(
     options: dict[str, Any] = {way: "ana"}
 
     with pytest.raises(RefusedError, match=r"1015: .*certificate.*; "):
-        async with asyncio.timeout(5), Client(server.http(), options=FAST, **options):
+        async with asyncio.timeout(30), Client(server.http(), options=FAST, **options):
             pass
 
 
@@ -108,7 +108,7 @@ def new_tls(tmp_path: Path, secure: Any) -> Iterator[int]:
                 peer, _ = listener.accept()
             except OSError:
                 return
-            peer.settimeout(5)
+            peer.settimeout(30)
             with suppress(OSError), context.wrap_socket(peer, server_side=True):
                 pass
 
@@ -117,7 +117,7 @@ def new_tls(tmp_path: Path, secure: Any) -> Iterator[int]:
     yield listener.getsockname()[1]
     listener.shutdown(socket.SHUT_RDWR)
     listener.close()
-    thread.join(5)
+    thread.join(30)
 
 
 @pytest.mark.parametrize("way", ["token", "name"])
@@ -128,7 +128,7 @@ async def test_a_server_of_another_tls_version_ends_the_client(secure: Any, new_
     credentials: dict[str, Any] = {way: "ana"}
     options = ConnectOptions(proxy=None, backoff=Backoff(base=0.02), tls=old)
     with pytest.raises(RefusedError, match=r"1015: .*version of TLS"):
-        async with asyncio.timeout(5), Client(f"https://127.0.0.1:{new_tls}", options=options, **credentials):
+        async with asyncio.timeout(30), Client(f"https://127.0.0.1:{new_tls}", options=options, **credentials):
             pass
 
 
@@ -155,7 +155,7 @@ async def test_the_demo_login_uses_no_proxy_if_the_option_is_none(
     monkeypatch.setenv("http_proxy", f"http://{address}")
 
     with serve(create_app(Settings(key=KEY, demo_login=True))) as server:  # type: ignore[arg-type]
-        async with asyncio.timeout(5), Client(server.http(), name="ana", options=FAST) as ana:
+        async with asyncio.timeout(30), Client(server.http(), name="ana", options=FAST) as ana:
             assert ana.user == "ana"
     assert asked == []
 
@@ -173,7 +173,7 @@ async def test_the_demo_login_goes_through_the_given_proxy(
             proxy=f"http://user:secret@{address}", backoff=Backoff(base=0.01, maximum=0.01, busy_base=0.01)
         )
         with suppress(TimeoutError):
-            async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+            async with asyncio.timeout(30), asyncio.TaskGroup() as group:
                 entering = group.create_task(Client(server.http(), name="ana", options=options).__aenter__())
                 await until(lambda: len(asked) >= 6)
                 entering.cancel()
@@ -217,7 +217,7 @@ async def test_no_log_has_a_secret_or_a_message(way: str, caplog: pytest.LogCapt
             ticket = (await http.post(room.server.http("/ticket"))).json()["ticket"]
         credentials: dict[str, Any] = {"token": token, "ticket": lambda: ticket, "name": "ana"}
         before = len(caplog.records)
-        async with asyncio.timeout(5), Client(room.server.http(), options=FAST, **{way: credentials[way]}) as ana:
+        async with asyncio.timeout(30), Client(room.server.http(), options=FAST, **{way: credentials[way]}) as ana:
             secrets = [ticket] if way == "ticket" else [(await ana.headers())["Authorization"].removeprefix("Bearer ")]
             await ana.say("lobby", "a secret message")
         records = [record for record in caplog.records[before:] if not record.name.startswith("uvicorn")]

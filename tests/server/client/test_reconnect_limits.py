@@ -144,7 +144,7 @@ async def test_clients_at_every_limit_are_let_in(tmp_path: Path, caplog: pytest.
 
         def get_ticket() -> str:
             request = Request(first.http("/ticket"), headers=bearer("eve"), method="POST")
-            with build_opener(ProxyHandler({})).open(request, timeout=5) as answer:
+            with build_opener(ProxyHandler({})).open(request, timeout=30) as answer:
                 ticket: str = json.loads(answer.read())["ticket"]
                 return ticket
 

@@ -104,7 +104,7 @@ def test_stop_says_1012_even_to_the_client_of_a_stuck_handler(app: str) -> None:
         stopper.start()
         with pytest.raises(ConnectionClosedError):
             websocket.recv(timeout=15)
-        stopper.join(5)
+        stopper.join(30)
         assert websocket.close_code == 1012
     server.stop()
     assert not server.alive
@@ -178,11 +178,11 @@ def test_child_ends_when_its_parent_is_killed(app: str, fork: str) -> None:
     assert len(forks) == bool(fork)
     os.kill(parent.pid, signal.SIGKILL)
     try:
-        parent.wait(5)
-        psutil.wait_procs([child], timeout=5)
+        parent.wait(30)
+        psutil.wait_procs([child], timeout=100)
         assert not child.is_running()
     finally:
         for one in (child, *forks):
             with suppress(psutil.NoSuchProcess):
                 one.kill()
-        parent.communicate(timeout=5)
+        parent.communicate(timeout=100)

@@ -26,7 +26,7 @@ from server.run.cli import Command, parse
 from server.run.sockets import listen
 
 KEY = "a secret of thirty-two characters"
-DEADLINE = 60  # seconds for a process that is to end; uvicorn looks after its workers every 5
+DEADLINE = 200  # seconds for a process that is to end; uvicorn looks after its workers every 5
 STARTUP_FAILURE = 3  # uvicorn's exit status
 
 BAD = (

@@ -11,7 +11,7 @@ import pytest
 
 from server.wire.eager import Suspended, begin
 
-DEADLINE = 15  # seconds
+DEADLINE = 60.0  # seconds
 
 
 async def start(coroutine: Coroutine[Any, Any, None]) -> Suspended | None:

@@ -113,12 +113,13 @@ def test_a_bad_message_gets_an_error_that_names_the_field(message: dict[str, obj
         assert ana.next() == {"type": "pong", "id": 7}
 
 
+@pytest.mark.usefixtures("short_sessions")
 def test_a_session_that_expires_is_closed() -> None:
     """With 4001, as at the chat; and nobody gets in without one."""
     with answering(StepModel()) as stage:
         with pytest.raises(InvalidStatus, match="401"), connect(stage.server.url("/answers"), proxy=None):
             pass
-        headers = {"Authorization": f"Bearer {issue_session('ana', key=KEY, seconds=4)}"}
+        headers = {"Authorization": f"Bearer {issue_session('ana', key=KEY, seconds=60)}"}
         with connect(stage.server.url("/answers"), additional_headers=headers, proxy=None) as websocket:
             websocket.recv(timeout=15)
             reader = object.__new__(Reader)

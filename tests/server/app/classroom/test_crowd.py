@@ -65,7 +65,7 @@ def endings(view: dict[str, Any]) -> dict[str, int]:
 async def talk(room: Lesson) -> dict[str, tuple[list[str], int | None]]:
     """Connect the class, let three misbehave and one speak; return what each received."""
     names = ["speaker", "slow", "loud", *(f"student {number}" for number in range(STUDENTS - 4))]
-    async with asyncio.timeout(30), AsyncExitStack() as stack:
+    async with asyncio.timeout(120), AsyncExitStack() as stack:
         sockets = await asyncio.gather(*(come(room, name) for name in names))
         for socket in sockets:
             stack.push_async_callback(socket.close)

@@ -138,7 +138,7 @@ def test_every_field_that_a_model_explains_is_explained() -> None:
 def test_the_command_writes_the_document() -> None:
     """``python -m server.app.docs.asyncapi``."""
     done = subprocess.run(
-        [sys.executable, "-m", "server.app.docs.asyncapi"], capture_output=True, timeout=20, check=True
+        [sys.executable, "-m", "server.app.docs.asyncapi"], capture_output=True, timeout=100, check=True
     )
     assert json.loads(done.stdout) == describe()
 

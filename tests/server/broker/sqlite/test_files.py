@@ -91,7 +91,7 @@ async def test_killed_while_the_file_was_made(path: Path) -> None:
         "    create(one); os.kill(os.getpid(), 9)\n"
         "files.create_tables = crash; files.open_file(pathlib.Path(sys.argv[1]))"
     )
-    child = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", crash, str(path)], timeout=20, check=False)
+    child = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", crash, str(path)], timeout=100, check=False)
     assert child.returncode == -9
     assert path.with_name("log.sqlite-journal").stat().st_size > 0
     await _publish(path)
@@ -159,7 +159,7 @@ async def test_second_process_is_refused(path: Path) -> None:
     publisher = [sys.executable, "-m", "tests.server.broker.publisher", str(path), "second"]
     async with LocalBroker(path) as first:
         await first.publish("t", "a")
-        second = await asyncio.to_thread(subprocess.run, publisher, capture_output=True, text=True, timeout=20)
+        second = await asyncio.to_thread(subprocess.run, publisher, capture_output=True, text=True, timeout=100)
         assert second.returncode == 1
         assert "is open in another broker" in second.stderr
         assert [record.payload for record in (await first.history("t")).records] == ["a"]

@@ -11,7 +11,7 @@ __all__ = ["payloads", "until"]
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    """Wait until the condition holds, for 5 s at most."""
+    """Wait until the condition holds, for 30 s at most."""
     async with asyncio.timeout(5):
         while not holds():  # noqa: ASYNC110  # no event tells
             await asyncio.sleep(0.01)

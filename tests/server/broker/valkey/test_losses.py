@@ -32,7 +32,6 @@ def snapshot_engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
         yield engine
 
 
-@pytest.mark.timeout(180)  # 6 s alone; whoever shares the machine makes every loss slower
 def test_every_order_of_loss_and_publish(snapshot_engine: Engine) -> None:
     """In any order of losses and calls, listeners get every confirmed record, or a reset that says that it is lost."""
     run_state_machine_as_test(
