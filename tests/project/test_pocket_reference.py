@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,26 +77,32 @@ def test_nobody_sends_what_must_not_travel() -> None:
     assert set(map(int, ours)) == {code for code in CourseCode if code >= 4000}
 
 
+# read before the tests begin, because they wait longer than the defaults (`patience` in tests/conftest.py)
+UVICORN = inspect.signature(Config.__init__).parameters
+CLIENT = inspect.signature(connect.__init__).parameters
+
+
 @pytest.mark.parametrize(
-    ("row", "function", "values"),
+    ("row", "defaults", "values"),
     [
-        ("uvicorn: a message", Config.__init__, {"ws_max_size": 16 * 2**20}),
+        ("uvicorn: a message", UVICORN, {"ws_max_size": 16 * 2**20}),
         (
             "uvicorn: a ping, and the wait for its pong",
-            Config.__init__,
+            UVICORN,
             {"ws_ping_interval": 20, "ws_ping_timeout": 20},
         ),
-        ("uvicorn: waits for handlers when it stops", Config.__init__, {"timeout_graceful_shutdown": None}),
-        ("websockets, client: a message", connect.__init__, {"max_size": 2**20}),
-        ("websockets, client: ping, pong", connect.__init__, {"ping_interval": 20, "ping_timeout": 20}),
-        ("websockets, client: opening, closing", connect.__init__, {"open_timeout": 10, "close_timeout": 10}),
+        ("uvicorn: waits for handlers when it stops", UVICORN, {"timeout_graceful_shutdown": None}),
+        ("websockets, client: a message", CLIENT, {"max_size": 2**20}),
+        ("websockets, client: ping, pong", CLIENT, {"ping_interval": 20, "ping_timeout": 20}),
+        ("websockets, client: opening, closing", CLIENT, {"open_timeout": 10, "close_timeout": 10}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_default_is_that_of_the_package(row: str, function: Any, values: dict[str, int | None]) -> None:
+def test_a_default_is_that_of_the_package(
+    row: str, defaults: Mapping[str, inspect.Parameter], values: dict[str, int | None]
+) -> None:
     """The number in the row is the one that the installed package has."""
     _, told, names, _ = LIMITS[row]
-    defaults = inspect.signature(function).parameters
     assert re.findall(r"`(\w+)`", names) == list(values)
     assert {name: defaults[name].default for name in values} == values
     for value in values.values():
