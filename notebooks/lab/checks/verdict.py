@@ -7,6 +7,7 @@ sentence that helps. The decorator returns a `Verdict` in every case.
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import dis
 import functools
@@ -179,6 +180,8 @@ def reason_of(error: BaseException, function: Any = None) -> str:
 def _remedy(error: BaseException) -> str:
     if isinstance(error, StopIteration):
         return "; `next(…)` found nothing there, so look first whether there is something"
+    if isinstance(error, asyncio.CancelledError):
+        return "; `await task` raises the error of a task that was cancelled, so wait with `asyncio.wait([task])`"
     return "; is an `await` missing?" if "coroutine" in str(error) else ""
 
 

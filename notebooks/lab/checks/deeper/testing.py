@@ -23,9 +23,9 @@ from ..verdict import NotYet, judged, reason_of, refuse_stub, stop_thread
 
 __all__ = ["check_frozen_test", "check_ghost_test"]
 
-PATIENT = 2.0  # seconds that a wait of the test may take on a server that is right
+PATIENT = 5.0  # seconds that a wait of the test may take on a server that is right
 HASTY = 0.8  # the same on one with a bug, where it is to be in vain
-LONGEST = 4.0  # seconds for a test
+LONGEST = 10.0  # seconds after which a test counts as one that hangs
 ARGUMENTS = ["server", "websocket", "tap"]
 
 _eventually: Any = importlib.import_module("server.testing.eventually")

@@ -71,7 +71,7 @@ class Trial:
         self._cancelled: set[asyncio.Task[Any]] = set()
         self._outlived: list[str] = []
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
 
     def __enter__(self) -> Self:
         try:
@@ -126,9 +126,9 @@ class Trial:
         except Exception as error:
             self._error = error
             raise
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             if task not in self._cancelled:  # nobody has cancelled the handler: a task that it awaited was cancelled
-                self._error = asyncio.InvalidStateError("CancelledError, which `await` got from a cancelled task")
+                self._error = error
             raise
         finally:
             with self._changed:
