@@ -153,8 +153,7 @@ def _expect_end(trial: Trial, after: str) -> None:
     """Expect that the handler has ended, its tasks before it, and without an error."""
     trial.wait_ended(after)
     if failure := trial.failure():
-        waits = "; wait with `await asyncio.wait([writer])`, which only waits" if "a cancelled task" in failure else ""
-        raise NotYet(f"{after}, and {failure}{waits}")
+        raise NotYet(f"{after}, and {failure}")
     if left := trial.outlived():
         raise NotYet(f"{after}, and {left[0]} ended only after the handler; cancel it, and wait until it has ended")
 

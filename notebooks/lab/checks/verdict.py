@@ -181,7 +181,7 @@ def _remedy(error: BaseException) -> str:
     if isinstance(error, StopIteration):
         return "; `next(…)` found nothing there, so look first whether there is something"
     if isinstance(error, asyncio.CancelledError):
-        return "; `await task` raises the error of a task that was cancelled, so wait with `asyncio.wait([task])`"
+        return "; it comes from a task that was cancelled: wait with `await asyncio.wait([task])`, which only waits"
     return "; is an `await` missing?" if "coroutine" in str(error) else ""
 
 

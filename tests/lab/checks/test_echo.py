@@ -619,7 +619,7 @@ async def counts_in_a_loop_that_raises(websocket: WebSocket, start: int = 10, pa
         (never_accepts_its_client, 'Need to call "accept" first'),
         (cancels_both_when_one_has_ended, "the handler was cancelled, but the task"),
         (cancels_without_waiting, "count ended only after the handler; cancel it, and wait until it has ended"),
-        (awaits_the_writer, "wait with `await asyncio.wait([writer])`"),
+        (awaits_the_writer, "wait with `await asyncio.wait([task])`"),
         (fails_at_a_message, "ValueError: hi"),
         (counts_in_a_loop_that_raises, "WebSocketDisconnect"),
         (fails_when_the_client_leaves, "raised WebSocketDisconnect"),
