@@ -46,6 +46,7 @@ REPLACED = 4004
 ABNORMAL = 1006
 MOST = 3
 SOON = 0.3  # seconds within which all have been closed that are closed together
+PONG = 5.0  # seconds; a busy machine may need more than one
 MEETING = 1.0  # seconds that a close waits for the next newcomer; one that comes needs a few milliseconds
 LATE = "first put the new one into the list and take the oldest one out, and only then await its close"
 
@@ -190,7 +191,8 @@ def _is_open(client: TrialClient) -> bool:
         pong = client.connection.ping()
     except ConnectionClosed:
         return False
-    while not pong.wait(0.01) and not _has_ended(client) and remaining():
+    until = time.monotonic() + PONG
+    while not pong.wait(0.01) and not _has_ended(client) and time.monotonic() < until:
         pass
     return pong.is_set() and not _has_ended(client)
 

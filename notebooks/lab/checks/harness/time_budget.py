@@ -1,4 +1,4 @@
-"""How long a check waits for the reader's code: one budget of time for all of its waits.
+"""How long a check waits for the reader's code: a budget of time, which is full again when something has come.
 
 A short fixed deadline fails a right answer on a busy machine, and a long one keeps the reader waiting for
 a wrong answer. So a thread counts the budget in small steps. When the machine is too busy to run
@@ -17,7 +17,8 @@ __all__ = ["BUDGET", "remaining", "retry_on_timeout", "time_budget"]
 
 T = TypeVar("T")
 
-BUDGET = 1.0  # seconds that all waits of one check share; ending its server may take 0.9 s more
+BUDGET = 1.0  # seconds in which nothing may come; ending the server of a check may take 0.9 s more
+LONGEST = 10.0  # seconds for all waits of one check
 STEP = 0.05  # seconds; shorter ones are late when the reader's code keeps the interpreter busy
 
 
@@ -27,11 +28,23 @@ class _TimeBudget:
     def __init__(self) -> None:
         self.steps = round(BUDGET / STEP)
         self.finished = threading.Event()
-        threading.Thread(target=self._count, name="verdict", daemon=True).start()
+        self.counting = threading.Thread(target=self._count_down, name="verdict", daemon=True)
+        self._all_steps = round(LONGEST / STEP)
+        self.counting.start()
 
-    def _count(self) -> None:
-        while self.steps and not self.finished.wait(STEP):
-            self.steps -= 1
+    def count(self) -> None:
+        """Use up one step."""
+        self.steps -= 1
+        self._all_steps -= 1
+
+    def renew(self) -> None:
+        """Fill it up again, as far as the limit for all waits lets it."""
+        self.steps = min(round(BUDGET / STEP), self._all_steps)
+
+    def _count_down(self) -> None:
+        while not self.finished.wait(STEP):
+            if self.steps:
+                self.count()
 
 
 _budget: ContextVar[_TimeBudget] = ContextVar("time_budget")
@@ -39,7 +52,7 @@ _budget: ContextVar[_TimeBudget] = ContextVar("time_budget")
 
 @contextmanager
 def time_budget() -> Iterator[None]:
-    """Share one new budget among all waits in this block."""
+    """Let all waits in this block use one new budget."""
     budget = _TimeBudget()
     token = _budget.set(budget)
     try:
@@ -57,12 +70,17 @@ def remaining() -> float:
 def retry_on_timeout(attempt: Callable[[float], T]) -> T:
     """Call ``attempt(seconds)`` with the seconds that are left; repeat it while it times out and time is left.
 
+    When it has succeeded, the budget is full again.
+
     Raises:
         TimeoutError: the last attempt timed out, and the budget is used up.
     """
     while True:
         try:
-            return attempt(max(remaining(), STEP))
+            result = attempt(max(remaining(), STEP))
         except TimeoutError:
             if not remaining():
                 raise
+        else:
+            _budget.get().renew()
+            return result

@@ -38,6 +38,7 @@ OPTIONS: dict[str, Any] = {"compression": None, "ping_interval": None, "close_ti
 
 Around = Callable[[Any, Any, Any, Any], Awaitable[None]]
 
+HANDSHAKE = 5.0  # seconds that the first answer of a server may take on a busy machine
 MACHINERY = ("uvicorn", "websockets", "asyncio")  # whose tasks are the server's own
 
 
@@ -179,7 +180,7 @@ class Trial:
 
         def attempt(seconds: float) -> ClientConnection:
             connecting: AbstractContextManager[ClientConnection] = connect(
-                url, open_timeout=seconds, **(OPTIONS | options)
+                url, open_timeout=max(seconds, HANDSHAKE), **(OPTIONS | options)
             )
             return self._clients.enter_context(connecting)
 
