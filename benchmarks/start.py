@@ -8,6 +8,7 @@ ways taken in turn. "Accepts" is measured by a first WebSocket message that came
 
 from __future__ import annotations
 
+import random
 import signal
 import socket
 import statistics
@@ -20,10 +21,12 @@ from fastapi import FastAPI, WebSocket
 from websockets.sync.client import connect
 
 from benchmarks.record import Table, save
-from server import BackgroundServer, ServerProcess, serve, serve_process
+from server import BackgroundServer, ServerProcess, StartError, serve, serve_process
 
 SOURCES = ("benchmarks/start.py", "server/run")
 """What the figures depend on, files and folders."""
+
+PORTS = range(10_000, 12_000)  # the system gives none of them to whoever asks for port 0
 
 app = FastAPI()
 
@@ -36,13 +39,20 @@ async def echo(websocket: WebSocket) -> None:
         await websocket.send_text(text)
 
 
+def free_port() -> int:
+    """Find a port that nobody uses; one that the system gave would go to the next who asks, once it is closed."""
+    for port in random.sample(PORTS, len(PORTS)):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)):
+                return port
+    raise StartError(f"no port of {PORTS!r} is free; end what listens on one of them")
+
+
 class UvicornProcess:
     """The command that the documentation gives, and the wait that it leaves to you."""
 
     def __init__(self) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         command = [
             sys.executable,
             "-m",

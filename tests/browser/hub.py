@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
-import socket
 import subprocess
 import sys
 import time
@@ -16,23 +14,12 @@ import httpx
 import psutil
 from playwright.sync_api import Page
 
+from tests.ports import free_ports
+
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "jupyterhub" / "jupyterhub_config.py"
 PASSWORD = "a-password-of-the-tests"
-PORTS = range(20_000, 28_000)  # none that the system gives to an outgoing connection
 DEADLINE = 120.0  # seconds; a cold and busy machine needs 20
 FOR_THE_DRIVER = "c.LabApp.expose_app_in_browser = True\n"
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 on which nobody listens."""
-    found = []
-    for port in random.sample(PORTS, 50):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)):
-                found.append(port)
-        if len(found) == count:
-            return found
-    raise AssertionError(f"fewer than {count} ports of {PORTS!r} are free")
 
 
 class Hub:

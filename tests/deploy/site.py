@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import re
 import shutil
 import signal
@@ -24,6 +23,7 @@ import trustme
 from lab.servers.valkey import Engine
 
 from server.run.registry import discard
+from tests.ports import free_ports
 
 from .wss import Connection, connect
 
@@ -34,7 +34,6 @@ NAME = "localhost"
 KEY = "a secret of thirty-two characters"
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "nginx.conf"
 CONNECTIONS = 30  # from one address; no test needs to open a thousand
-PORTS = range(12_000, 20_000)
 TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
@@ -49,19 +48,6 @@ def until(holds: Callable[[], Any], what: str) -> None:
     while not holds():
         assert time.monotonic() < deadline, f"not within {DEADLINE:g} s: {what}"
         time.sleep(0.02)
-
-
-def free_port() -> int:
-    """A port that is free, and that the system gives to no outgoing connection in the meantime."""
-    for port in random.sample(PORTS, 50):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError(f"no port of {PORTS!r} is free")
 
 
 class Server:
@@ -124,8 +110,7 @@ class Site:
         self.folder = folder
         self.servers: list[Server] = []
         self.engine = Engine()
-        self.port = free_port()
-        self.plain_port = free_port()
+        self.port, self.plain_port, *self._server_ports = free_ports(4)
         self.address = f"https://{NAME}:{self.port}"
         authority = trustme.CA()
         self.tls = ssl.create_default_context()
@@ -143,7 +128,7 @@ class Site:
                 "CHAT_GRACE_SECONDS": "0",
                 "CHAT_BROKER": f"{self.engine.url}?prefix={self.engine.prefix}",
             }
-            self.servers = [Server(self.folder, environment, free_port()) for _ in range(2)]
+            self.servers = [Server(self.folder, environment, port) for port in self._server_ports]
             self._start_nginx()
         except BaseException:
             self.__exit__()

@@ -22,6 +22,7 @@ from websockets.sync.client import connect
 
 from server import serve
 from server.run.cli import Command
+from tests.ports import free_ports
 from tests.recipes.recipe import code
 
 DEADLINE = 60.0
@@ -56,8 +57,7 @@ def address(tmp_path: Path) -> Iterator[str]:
     """HAProxy with the recipe's file: without TLS, and with one second for a silent WebSocket."""
     if not Path(HAPROXY).exists():
         pytest.skip("HAProxy is not installed; on Debian and Ubuntu: apt install haproxy")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     with serve(app(), ws_ping_interval=None) as one, serve(app(), ws_ping_interval=None) as two:
         (text,) = code("proxies", "text")
         changes = {

@@ -18,6 +18,8 @@ import pytest
 from websockets.frames import Opcode
 from websockets.sync.client import ClientConnection, connect
 
+from tests.ports import free_ports
+
 APP = "tests.server.any_asgi_app:app"
 COMMANDS = {
     "hypercorn": ("hypercorn", "--bind", "127.0.0.1:{port}", APP),
@@ -46,9 +48,7 @@ class Running:
 @pytest.fixture(scope="module", params=COMMANDS)
 def running(request: pytest.FixtureRequest) -> Iterator[Running]:
     """Each server in turn, as a process of its own; it is ended by its group's id."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     command = [part.format(port=port) for part in COMMANDS[request.param]]
     with tempfile.NamedTemporaryFile("w+") as log:
         process = subprocess.Popen([sys.executable, "-m", *command], stdout=log, stderr=log, start_new_session=True)
@@ -71,6 +71,7 @@ def await_start(server: Running, process: subprocess.Popen[bytes]) -> None:
     while True:
         try:
             with server.connect():
+                assert process.poll() is None, "somebody else listens on its port"
                 return
         except OSError:
             with open(server.log) as log:
