@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import socket
 import sys
@@ -15,6 +16,7 @@ from ..errors import StartError
 __all__ = ["HOST", "asgi_app", "bind", "listen"]
 
 HOST = "127.0.0.1"
+ATTEMPTS = 10  # to find a port that is free at every address
 
 
 def asgi_app(app: Any) -> Any:
@@ -60,18 +62,27 @@ def listen(host: str, port: int) -> list[socket.socket]:
     Raises:
         StartError: the host is not an address of this machine, or the port is taken.
     """
-    with ExitStack() as opened:
-        sockets: list[socket.socket] = []
+    attempts = 1 if port else ATTEMPTS
+    while True:
+        attempts -= 1
         try:
-            for family, address in _addresses(host):
-                # with port 0, the second address gets the same port as the first
-                listener = _listener(family, address, port or (sockets[0].getsockname()[1] if sockets else 0))
-                sockets.append(opened.enter_context(listener))
+            return _listen_at_all(_addresses(host), port)
         except (OSError, UnicodeError) as error:  # UnicodeError: not a valid host name
+            if attempts and isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+                continue  # the port that is free at one address was taken at the other
             raise StartError(
                 f"cannot listen on {host!r}, port {port} ({getattr(error, 'strerror', None) or error}); "
                 "pass --host an address of this machine and --port one that is free, or 0"
             ) from None
+
+
+def _listen_at_all(addresses: list[tuple[socket.AddressFamily, str]], port: int) -> list[socket.socket]:
+    """Listen at every address on the same port; with port 0, on the one that the system gives for the first."""
+    with ExitStack() as opened:
+        sockets: list[socket.socket] = []
+        for family, address in addresses:
+            sockets.append(opened.enter_context(_listener(family, address, port)))
+            port = sockets[0].getsockname()[1]
         opened.pop_all()
     return sockets
 

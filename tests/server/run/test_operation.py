@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -23,7 +23,7 @@ from server.__main__ import main
 from server.access.tokens import issue_session
 from server.errors import StartError
 from server.run.cli import parse
-from server.run.sockets import listen
+from server.run.sockets import _addresses, _listener, listen
 
 KEY = "a secret of thirty-two characters"
 DEADLINE = 100  # seconds that anything here may take, on a very busy machine
@@ -145,6 +145,26 @@ def test_a_port_that_is_taken_is_refused() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(StartError, match=f"port {port} .*--port one that is free"):
             listen("localhost", port)
+
+
+def test_a_free_port_is_free_at_every_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the port that the system gave for IPv4 is taken for IPv6, another is used."""
+    if "::1" not in [address for _, address in _addresses("localhost")]:
+        pytest.skip("this machine has no IPv6")
+    with ExitStack() as others:
+        taken: list[int] = []
+
+        def other_was_quicker(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
+            if family == socket.AF_INET6 and not taken:
+                others.enter_context(_listener(family, address, port)).listen()
+                taken.append(port)
+            return _listener(family, address, port)
+
+        monkeypatch.setattr("server.run.sockets._listener", other_was_quicker)
+        monkeypatch.setattr("server.run.sockets._has_ipv6_loopback", lambda: True)
+        ports = {others.enter_context(listener).getsockname()[1] for listener in listen("localhost", 0)}
+        assert len(ports) == 1
+        assert ports.isdisjoint(taken)
 
 
 @pytest.mark.parametrize(
