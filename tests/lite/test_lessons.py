@@ -14,6 +14,18 @@ from tests.browser.test_lessons import compare, use_client
 
 CORE = [name for name in LESSONS if not name.startswith("deeper/")]
 WIRE = Path(__file__).with_name("wire.py")
+# bytecode that an import has made says when its source was changed; that of `make lite` has a mark instead
+COMPILED = """
+import sys
+from pathlib import Path
+
+def is_compiled_here(path, cached):
+    in_zip = ".zip/" in path
+    return path.endswith(".py") and (in_zip or Path(cached).read_bytes()[4] != 1)
+
+files = [(m.__file__, m.__spec__.cached) for m in sys.modules.values() if getattr(m, "__file__", None)]
+print(len(files) > 500, [path for path, cached in files if path.startswith("/lib/") and is_compiled_here(path, cached)])
+"""
 
 pytestmark = [
     pytest.mark.timeout(600),  # the kernel is 16 MB, and starts within the first test
@@ -37,3 +49,8 @@ def test_the_bytes_on_the_wire_are_the_same(opened: Notebook) -> None:
     """Handshakes, frames in both directions, a close, a refusal: as over a real socket on this machine."""
     here = subprocess.run([sys.executable, WIRE], capture_output=True, text=True, check=True, timeout=60)
     assert opened.execute(WIRE.read_text()) == here.stdout
+
+
+def test_python_compiles_nothing_when_it_starts(opened: Notebook) -> None:
+    """Each module is read from the bytecode that `make lite` has put beside it."""
+    assert opened.execute(COMPILED) == "True []\n"
