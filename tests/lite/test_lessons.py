@@ -19,12 +19,11 @@ COMPILED = """
 import sys
 from pathlib import Path
 
-def is_compiled_here(path, cached):
-    in_zip = ".zip/" in path
-    return path.endswith(".py") and (in_zip or Path(cached).read_bytes()[4] != 1)
+def compiled_here(path, cached):
+    return path.endswith(".py") and (".zip/" in path or Path(cached).read_bytes()[4] != 1)
 
-files = [(m.__file__, m.__spec__.cached) for m in sys.modules.values() if getattr(m, "__file__", None)]
-print(len(files) > 500, [path for path, cached in files if path.startswith("/lib/") and is_compiled_here(path, cached)])
+specs = [spec for module in sys.modules.values() if (spec := getattr(module, "__spec__", None)) and spec.has_location]
+print(len(specs) > 500, [spec.origin for spec in specs if compiled_here(spec.origin, spec.cached)])
 """
 
 pytestmark = [
