@@ -29,7 +29,9 @@ KEYS = {
     "quiz": "the id of the cell with the quiz: a slide for each question",
     "summary": "the id of the cell with the summary",
     "short": "of a summary: the points that the 90-minute deck keeps, such as 1-2, 4",
+    "promise": "of the title: what the 90-minute deck promises, if it leaves out a part of the lesson's promise",
     "at": "the id of a cell in the section that the slide belongs to, if it names no other",
+    "first": "a line for the speaker's notes: a fact that somebody needs in order to answer this slide's question",
     "say": "a line for the speaker's notes",
 }
 
@@ -40,7 +42,7 @@ class Slide:
 
     title: str
     keys: dict[str, list[str]] = field(default_factory=dict)
-    """Each key with its values; ``chart`` and ``say`` may stand several times."""
+    """Each key with its values; ``chart``, ``first`` and ``say`` may stand several times."""
     text: list[str] = field(default_factory=list)
 
     def one(self, key: str) -> str:
