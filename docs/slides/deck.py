@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 
 from . import code, drawings
 from .guide import TEACHING, Guide
-from .lesson import NOTEBOOKS, Cell, Lesson, Question, printed
+from .lesson import NOTEBOOKS, Cell, Lesson, Question, bars, printed
 from .notes import Notes
 from .outline import Slide
 from .plan import Plan, numbers
@@ -107,7 +107,8 @@ class Deck:
         if "table" in slide.keys:
             parts.append(self._table(slide.one("table")))
         if "chart" in slide.keys:
-            parts.append('<div class="charts">' + "".join(_chart(one) for one in slide.keys["chart"]) + "</div>")
+            charts = bars(self.lesson[slide.one("chart")])
+            parts.append('<div class="charts">' + "".join(map(_chart, charts)) + "</div>")
         if "summary" in slide.keys:
             points = self.lesson.summary(slide.cells[-1])
             kept = numbers(slide.one("short")) if self.short else []
@@ -244,15 +245,14 @@ def _taken(slide: Slide) -> int:
 def _chart(line: str) -> str:
     """A bar for each number; a number needs no axis when it is written beside its bar."""
     title, _, rows = line.partition(": ")
-    pairs = [re.fullmatch(r"(.+) ([\d.]+)", row) for row in rows.split(", ")]
-    most = max(float(pair[2]) for pair in pairs if pair)
-    bars = "".join(
-        f'<span>{escape(pair[1])}</span><i style="width: {100 * float(pair[2]) / most:.0f}%"></i>'
-        f"<b>{float(pair[2]):,g}</b>"
-        for pair in pairs
-        if pair
+    values = {name: number for name, _, number in (row.rpartition(" ") for row in rows.split(", "))}
+    sizes = {name: float(number.replace(",", "")) for name, number in values.items()}
+    drawn = "".join(
+        f'<span>{escape(name)}</span><i style="width: {100 * sizes[name] / max(sizes.values()):.0f}%"></i>'
+        f"<b>{number}</b>"
+        for name, number in values.items()
     )
-    return f'<figure><figcaption>{escape(title)}</figcaption><div class="bars">{bars}</div></figure>'
+    return f'<figure><figcaption>{escape(title)}</figcaption><div class="bars">{drawn}</div></figure>'
 
 
 def _file(path: Path, alt: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 from docs.slides import outline
 from docs.slides.deck import Deck
 from docs.slides.guide import Guide
-from docs.slides.lesson import LESSONS, Lesson
+from docs.slides.lesson import LESSONS, NOTEBOOKS, Lesson, bars
 from docs.slides.plan import Plan, numbers, part
 
 from .test_teaching import PLANS_IN, planned_names
@@ -181,3 +181,15 @@ def test_an_unknown_key_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setattr(outline, "HERE", tmp_path)
     with pytest.raises(ValueError, match="no key 'coed'"):
         outline.read("01-handshake")
+
+
+def test_a_chart_has_the_numbers_that_the_lesson_stored() -> None:
+    """A text for each chart; a cell without a plot has none."""
+    lesson = Lesson(NOTEBOOKS / "05-notifications.ipynb")
+    assert [chart.partition(":")[0] for chart in bars(lesson["8-is-all-this-necessary-4"])] == [
+        "requests",
+        "bytes on the wire",
+        "ms until received (median)",
+    ]
+    with pytest.raises(ValueError, match="8-is-all-this-necessary-3 has stored no bars"):
+        bars(lesson["8-is-all-this-necessary-3"])
