@@ -26,10 +26,11 @@ lab: $(COURSE)
 
 # what only test-all runs, by name, because it would double the time: CONTRIBUTING.md says why
 SLOW = tests/browser tests/benchmarks/test_fanout.py tests/benchmarks/test_servers.py tests/benchmarks/test_small.py tests/grading \
-	tests/lab/servers/test_no_proxy.py tests/notebooks/test_plans.py tests/project/test_install.py tests/recipes tests/server/app/test_no_loss.py \
+	tests/lab/checks/deeper/test_testing.py tests/lab/servers/test_no_proxy.py tests/notebooks/test_plans.py tests/project/test_install.py \
+	tests/recipes tests/server/app/test_no_loss.py tests/server/broker/valkey/test_losses.py tests/server/run/test_start.py \
 	tests/server/test_any_asgi_server.py tests/soak
 test: lint
-	$(RUN)/python -m pytest --nbval -n 3 --no-loadscope-reorder $(addprefix --ignore=,$(SLOW))
+	$(RUN)/python -m pytest --nbval -n 4 --no-loadscope-reorder $(addprefix --ignore=,$(SLOW))
 
 test-all: lint
 	$(RUN)/python tests/browser/chromium.py

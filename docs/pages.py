@@ -84,7 +84,8 @@ def lesson(text: str, place: str, lab: str, browser: str) -> str:
         cell.metadata.tags = ["hide-cell" if tag == "solution" else tag for tag in tags]
         for output in cell.get("outputs", []):
             drawing = re.search(r'aria-label="([^"]*)"', output.get("data", {}).get("image/svg+xml", ""))
-            cell.metadata.mystnb = {"image": {"alt": drawing[1] if drawing else ALT}}
+            said = output.get("metadata", {}).get("image/png", {}).get("alt", ALT)
+            cell.metadata.mystnb = {"image": {"alt": drawing[1] if drawing else said}}
     notebook.cells.insert(1, v4.new_markdown_cell(run))
     written: str = nbformat.writes(notebook)
     return written

@@ -48,4 +48,12 @@ addEventListener('keydown', event => {
   document.activeElement.blur()
   event.stopPropagation()  // reveal.js would show all slides at once
 }, true)
-Reveal.on('pdf-ready', () => { document.documentElement.dataset.pdf = 'ready' })  // pdf.py waits for it
+// on paper reveal.js counts the pages; a slide has its number there, too
+function number() {
+  for (const page of document.querySelectorAll('.pdf-page')) {
+    const slide = page.querySelector('section[data-number]')
+    const printed = page.querySelector('.slide-number-pdf')
+    if (slide && printed) printed.textContent = slide.dataset.number
+  }
+}
+Reveal.on('pdf-ready', () => { number(); document.documentElement.dataset.pdf = 'ready' })  // pdf.py waits for it

@@ -12,12 +12,17 @@ from markdown_it import MarkdownIt
 
 from . import code, drawings
 from .guide import TEACHING, Guide
-from .lesson import NOTEBOOKS, Cell, Lesson, Question, printed
+from .lesson import NOTEBOOKS, Cell, Lesson, Question, bars, printed
 from .notes import Notes
 from .outline import Slide
 from .plan import Plan, numbers
 
 NOT_PLANNED = "<p>Not in the 90-minute plan.</p>"
+BEGIN = (
+    "First select the cell with `{name}`: *Run → Run All Above Selected Cell*. "
+    "Write, run your cell, and run the check below it."
+)
+TOLD = 90  # pixels that this takes, and that the text of an exercise takes more than other text
 GIVEN = 24  # pixels: the letters of the code that a question or an exercise is about
 STEP = '<i class="fragment step"></i>'
 MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable("table")
@@ -36,6 +41,11 @@ class Deck:
         kept = {lesson.section(outline[number - 1].cells[-1]) for number in planned if outline[number - 1].cells}
         self.notes = Notes(lesson, self.guide, outline, self.plan, kept if short else None)
 
+    def minutes(self, exercise: str) -> int:
+        """Return a class's minutes for an exercise, such as ``Exercise 1``: the plan's, or the table's and a third."""
+        planned = self.plan.minutes(exercise.split(" ")[1])
+        return planned or round(int(self.guide.minutes(exercise)) * 4 / 3)
+
     def slides(self) -> Iterator[str]:
         """Return each slide as a ``<section>`` that knows its number in the full deck."""
         for number, section in enumerate(self._all(), 1):
@@ -47,21 +57,25 @@ class Deck:
 
     def _all(self) -> Iterator[str]:
         """Each slide of the full deck."""
-        for number, slide in enumerate(self.outline):
-            notes = self.notes.of(number)
+        number = 1  # a question of the quiz has one of its own
+        for place, slide in enumerate(self.outline):
+            notes = self.notes.of(place, number)
             if "quiz" in slide.keys:
-                yield from self._quiz(slide)
-            elif number == 0:
-                yield self._title(slide, notes)
+                sections = self._quiz(slide, number)
+            elif place == 0:
+                sections = [self._title(slide, notes)]
             else:
-                yield self._section(slide, notes)
+                sections = [self._section(slide, notes)]
+            number += len(sections)
+            yield from sections
 
     def _title(self, slide: Slide, notes: str) -> str:
         number, _, name = self.lesson.title.partition(" · ")
+        promise = (self.short and slide.one("promise")) or self.lesson.promise
         return _slide(
             "title",
             f'<div><p class="number">Lesson {number}</p><h1>{name}</h1>'
-            f'<p class="promise">{_inline(self.lesson.promise)}</p><p class="fields">'
+            f'<p class="promise">{_inline(promise)}</p><p class="fields">'
             '<span class="field" data-name="author" data-hint="Your name" contenteditable></span>'
             '<span class="field" data-name="date" data-hint="Date" contenteditable></span></p></div>'
             + self._picture(slide),
@@ -83,7 +97,9 @@ class Deck:
                 code.output([printed(self.lesson[one]) for one in slide.ids("output")], hidden=bool(slide.text))
             )
         if "exercise" in slide.keys:
-            parts.append(code.block(self.lesson.stub(slide.one("exercise")).source))
+            stub = self.lesson.stub(slide.one("exercise")).source
+            parts.append(code.block(stub, code.fitting(stub.splitlines(), [], _taken(slide) + TOLD)))
+            parts.append(f'<p class="begin">{_inline(BEGIN.format(name=_defined(stub)))}</p>')
         if "picture" in slide.keys:
             parts.append(self._picture(slide))
         if "stepper" in slide.keys:
@@ -91,7 +107,8 @@ class Deck:
         if "table" in slide.keys:
             parts.append(self._table(slide.one("table")))
         if "chart" in slide.keys:
-            parts.append('<div class="charts">' + "".join(_chart(one) for one in slide.keys["chart"]) + "</div>")
+            charts = bars(self.lesson[slide.one("chart")])
+            parts.append('<div class="charts">' + "".join(map(_chart, charts)) + "</div>")
         if "summary" in slide.keys:
             points = self.lesson.summary(slide.cells[-1])
             kept = numbers(slide.one("short")) if self.short else []
@@ -108,7 +125,7 @@ class Deck:
         title = self.lesson.section(slide.cells[-1]) if slide.cells else ""
         if "exercise" in slide.keys:
             name, _ = self.lesson.exercise(slide.one("exercise"))
-            title = f"{name} · {round(int(self.guide.minutes(name)) * 4 / 3)} minutes"  # with a class
+            title = f"{name} · {self.minutes(name)} minutes"
         if "summary" in slide.keys:
             title = "Summary"
         return _inline(title)
@@ -145,11 +162,19 @@ class Deck:
             "predict", f"Predict · {self._where(slide)}", question, notes, answer=code.proof(proof), context=context
         )
 
-    def _quiz(self, slide: Slide) -> Iterator[str]:
+    def _quiz(self, slide: Slide, first: int) -> list[str]:
+        """A slide for each question; in the short deck those of the plan are counted, and the others are left out."""
         questions = self.lesson.quiz(slide.one("quiz"))
-        for number, question in enumerate(questions, 1):
+        numbered = range(first, first + len(questions))
+        counted = [number for number in numbered if not self.short or number in self.plan.slides]
+        slides = []
+        for number, question in zip(numbered, questions, strict=True):
+            where = f"Quiz · {counted.index(number) + 1} of {len(counted)}" if number in counted else ""
             answer = f'<p class="fragment why" data-fragment-index="0">{_inline(question.explanation)}</p>'
-            yield _asked("quiz", f"Quiz · {number} of {len(questions)}", question, _notes(question), answer=answer)
+            asked = f"<p>Question {number - first + 1} of the lesson's quiz. Ask for hands, then press the key.</p>"
+            notes = f"{asked}{self.notes.row(number)}{MARKDOWN.render(question.explanation)}"
+            slides.append(_asked("quiz", where, question, notes, answer=answer))
+        return slides
 
     def _picture(self, slide: Slide) -> str:
         name = slide.one("picture")
@@ -204,8 +229,11 @@ def _slide(kind: str, body: str, notes: str) -> str:
     return f'<section class="{kind}"><div class="body">{body}</div><aside class="notes">{notes}</aside></section>'
 
 
-def _notes(question: Question) -> str:
-    return f"<p>Ask for hands, then press the key.</p>{MARKDOWN.render(question.explanation)}"
+def _defined(stub: str) -> str:
+    """The name by which a reader finds the cell of an exercise: what it defines."""
+    found = re.search(r"^(?:async )?(?:def|class) (\w+)|^(\w+) =", stub, re.MULTILINE)
+    assert found, f"nothing is defined in {stub!r}"
+    return found[1] or found[2]
 
 
 def _taken(slide: Slide) -> int:
@@ -217,15 +245,14 @@ def _taken(slide: Slide) -> int:
 def _chart(line: str) -> str:
     """A bar for each number; a number needs no axis when it is written beside its bar."""
     title, _, rows = line.partition(": ")
-    pairs = [re.fullmatch(r"(.+) ([\d.]+)", row) for row in rows.split(", ")]
-    most = max(float(pair[2]) for pair in pairs if pair)
-    bars = "".join(
-        f'<span>{escape(pair[1])}</span><i style="width: {100 * float(pair[2]) / most:.0f}%"></i>'
-        f"<b>{float(pair[2]):,g}</b>"
-        for pair in pairs
-        if pair
+    values = {name: number for name, _, number in (row.rpartition(" ") for row in rows.split(", "))}
+    sizes = {name: float(number.replace(",", "")) for name, number in values.items()}
+    drawn = "".join(
+        f'<span>{escape(name)}</span><i style="width: {100 * sizes[name] / max(sizes.values()):.0f}%"></i>'
+        f"<b>{number}</b>"
+        for name, number in values.items()
     )
-    return f'<figure><figcaption>{escape(title)}</figcaption><div class="bars">{bars}</div></figure>'
+    return f'<figure><figcaption>{escape(title)}</figcaption><div class="bars">{drawn}</div></figure>'
 
 
 def _file(path: Path, alt: str) -> str:

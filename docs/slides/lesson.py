@@ -16,6 +16,17 @@ Cell = Any
 """A `nbformat.NotebookNode`."""
 
 
+def bars(cell: Cell) -> list[str]:
+    """Return the bars that a cell has drawn, in words: ``requests: polling 5, WebSocket 1``, a text for each chart.
+
+    Raises: ValueError if it has stored none.
+    """
+    for output in cell.get("outputs", []):
+        if alt := output.get("metadata", {}).get("image/png", {}).get("alt"):
+            return str(alt).split("; ")
+    raise ValueError(f"{cell.id} has stored no bars; draw them with plot_transports or draw_bars")
+
+
 @dataclass(frozen=True)
 class Question:
     """A prediction, or a question of the quiz."""

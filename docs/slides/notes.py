@@ -14,9 +14,11 @@ from markdown_it import MarkdownIt
 from .guide import Guide
 from .lesson import Cell, Lesson
 from .outline import Slide
-from .plan import Plan, numbers
+from .plan import Plan
 
 MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable("table")
+PAUSE = re.compile(r"^.*\bThis is (?:a|the first|the second) good place to pause.*(?:\n.+)*", re.MULTILINE)
+"""The paragraph that tells a reader where to pause, and how to come back."""
 
 
 class Notes:
@@ -32,30 +34,38 @@ class Notes:
         self.outline = outline
         self.kept = kept
         """The sections of a short deck, or None for the full one."""
-        self.rows = {min(numbers(named)): row for row, named in zip(plan.whole, plan.named, strict=True) if named}
+        self.plan = plan
         self.ends = self._ends()
 
-    def of(self, number: int) -> str:
-        """Return the notes of a slide, whose number in the outline this is, as HTML; ask in their order."""
-        slide = self.outline[number]
+    def of(self, place: int, number: int) -> str:
+        """Return the notes of a slide as HTML, by its place in the outline and its number; ask in their order."""
+        slide = self.outline[place]
         told = bool(slide.cells) and not {"quiz", "summary"} & set(slide.keys)
         asked, explained = self._prediction(slide) if "predict" in slide.keys else ("", "")
-        parts = [asked]  # first, because it is said first: the window of the notes is small
-        parts += [f"<p><b>{MARKDOWN.renderInline(line)}</b></p>" for line in slide.keys.get("say", [])]
+        if self.kept is not None and number not in self.plan.slides:
+            return ""  # what it would explain is explained on a slide that is kept
+        # above all else, because they are said first: the window of the notes is small
+        parts = [f"<p><b>Before they answer:</b> {_inline(line)}</p>" for line in slide.keys.get("first", [])]
+        parts.append(asked)
+        parts += [f"<p><b>{_inline(line)}</b></p>" for line in slide.keys.get("say", [])]
         if "exercise" in slide.keys:
             parts.append(self._exercise(slide))
-        if row := self.rows.get(number + 1):
-            parts.append(f"<p>The plan: <b>{row[0]} minutes</b>. {MARKDOWN.renderInline(row[-1])}</p>")
-        if number == 0:
+        parts.append(self.row(number))
+        if place == 0:
             parts.append(self._opening())
         if told:
             parts.append(self._minutes(slide.cells[-1]))
         parts += [*self._explained(slide), explained]
-        if told and (above := self._above(number)):
+        if told and (above := self._above(place)):
             parts.append(f"<p><b>What leads here:</b></p>{MARKDOWN.render(above)}")
-        if below := self._below(number):
+        if below := self._below(place):
             parts.append(f"<p><b>Then:</b></p>{MARKDOWN.render(below)}")
         return "".join(parts)
+
+    def row(self, number: int) -> str:
+        """Return the row of the plan that begins at the slide with this number."""
+        row = self.plan.starts.get(number)
+        return f"<p>The plan: <b>{row[0]} minutes</b>. {_inline(row[-1])}</p>" if row else ""
 
     def _ends(self) -> list[int]:
         """The place in the lesson at which each slide ends."""
@@ -122,25 +132,29 @@ class Notes:
         cells = [self.lesson[one] for one in slide.cells if one in self.lesson.ids]
         seen = "\n".join([*slide.text, *(cell.source for cell in cells if cell.cell_type == "code")])
         new = [name for name in self.helpers if re.search(rf"\b{name.strip('`')}\b", seen)]
-        return [f"<p>{MARKDOWN.renderInline(f'{name}: {self.helpers.pop(name)}')}</p>" for name in new]
+        return [f"<p>{_inline(f'{name}: {self.helpers.pop(name)}')}</p>" for name in new]
 
     def _prediction(self, slide: Slide) -> tuple[str, str]:
         """What to ask, expect and say, and the lesson's own explanation."""
         cell = slide.one("predict")
         row = self.guide.prediction(self.lesson.section(cell).split(" ")[0])
         told = "".join(
-            f"<p><b>{key}:</b> {MARKDOWN.renderInline(row[key])}</p>"
-            for key in ("Ask", "You will hear", "Say", "It shows")
+            f"<p><b>{key}:</b> {_inline(row[key])}</p>" for key in ("Ask", "You will hear", "Say", "It shows")
         )
         return told, MARKDOWN.render(self.lesson.prediction(cell).explanation)
 
     def _exercise(self, slide: Slide) -> str:
         title, task = self.lesson.exercise(slide.one("exercise"))
         rows = "".join(
-            f"<li>{MARKDOWN.renderInline(f'{wrote}. The check: {said}. Say: {answer}')}</li>"
+            f"<li>{_inline(f'{wrote}. The check: {said}. Say: {answer}')}</li>"
             for wrote, said, answer in self.guide.wrong_answers(title.split(" ")[1])
         )
-        return f"{MARKDOWN.render(task)}<p><b>Expect</b></p><ul>{rows}</ul>"
+        alone = f"<p>Alone: <b>{self.guide.minutes(title)} minutes</b>. The slide has the minutes for a class.</p>"
+        return f"{alone}{MARKDOWN.render(task)}<p><b>Expect</b></p><ul>{rows}</ul>"
+
+
+def _inline(text: str) -> str:
+    return str(MARKDOWN.renderInline(text))
 
 
 def _solves(cell: Cell) -> bool:
@@ -155,5 +169,5 @@ def _explains(cell: Cell) -> bool:
 def _plain(source: str) -> str:
     """Prose without headings, tables and exercises, and with the words of a picture instead of it."""
     source = re.sub(r"!\[(.+?)\]\(.+?\)", r"\1", source.partition("### Exercise")[0], flags=re.DOTALL)
-    lines = [line for line in source.splitlines() if not line.startswith(("#", "|", "*This is", "This is the "))]
-    return "\n".join(lines)
+    source = PAUSE.sub("", source)
+    return "\n".join(line for line in source.splitlines() if not line.startswith(("#", "|")))

@@ -25,11 +25,13 @@ KEYS = {
     "stepper": "the id of a cell with a stepper",
     "until": "of a stepper: its last step that a key takes",
     "table": "the id of a text cell: its first table, or the one that is named by its first heading, after a comma",
-    "chart": "a title and numbers: requests: polling 6, WebSocket 1",
+    "chart": "the id of a cell that draws bars: those that it has stored, with numbers to read from the last row",
     "quiz": "the id of the cell with the quiz: a slide for each question",
     "summary": "the id of the cell with the summary",
     "short": "of a summary: the points that the 90-minute deck keeps, such as 1-2, 4",
+    "promise": "of the title: what the 90-minute deck promises, if it leaves out a part of the lesson's promise",
     "at": "the id of a cell in the section that the slide belongs to, if it names no other",
+    "first": "a line for the speaker's notes: a fact that somebody needs in order to answer this slide's question",
     "say": "a line for the speaker's notes",
 }
 
@@ -40,7 +42,7 @@ class Slide:
 
     title: str
     keys: dict[str, list[str]] = field(default_factory=dict)
-    """Each key with its values; ``chart`` and ``say`` may stand several times."""
+    """Each key with its values; ``first`` and ``say`` may stand several times."""
     text: list[str] = field(default_factory=list)
 
     def one(self, key: str) -> str:
@@ -55,7 +57,7 @@ class Slide:
     def cells(self) -> list[str]:
         """The ids of all cells that the slide names, the one that it is about last."""
         found = [self.one("at"), self.one("table").split(",")[0], *self.ids("code"), self.one("predict")]
-        found += [self.one("exercise"), self.one("stepper"), self.one("quiz"), self.one("summary")]
+        found += [self.one("exercise"), self.one("chart"), self.one("stepper"), self.one("quiz"), self.one("summary")]
         if "." not in self.one("picture"):
             found.append(self.one("picture"))
         shown = [] if self.one("code") else self.ids("output")

@@ -15,10 +15,15 @@ class Plan:
     def __init__(self, guide: Guide) -> None:
         self.whole = guide.rows("minutes")
         """The rows: the minutes, the parts, the slides, and what the teacher does."""
-        self.named = [row[2] for row in self.whole]
         self.rows = [(row[1], row[2]) for row in self.whole]
         """The parts of each row, such as ``02: 5 to 6, ex 1``, and its slides, such as ``12-15 + 2``."""
         self.slides = {number for _, named in self.rows for number in numbers(named)}
+        self.starts = {min(numbers(row[2])): row for row in self.whole if row[2]}
+        """The row that begins at each slide, by its number."""
+
+    def minutes(self, exercise: str) -> int | None:
+        """Return what a class has for an exercise, such as ``1``, or None if it is for afterwards."""
+        return next((int(row[0]) for row in self.whole if row[1].endswith(f": ex {exercise}")), None)
 
 
 def numbers(named: str) -> list[int]:

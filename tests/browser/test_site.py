@@ -222,10 +222,10 @@ def test_a_reader_steps_through_a_handshake_and_a_frame(site: Path, page: Page) 
         page.keyboard.press("ArrowRight")
     expect(handshake.get_by_text("which site is wanted")).to_be_visible()
     expect(hello.get_by_text(".000....")).to_be_visible()
-    for name in ("Explanation", "Answer"):
+    for name, letter in (("Explanation", "a"), ("Answer", "b")):
         fold = page.locator("details").filter(has=page.locator("summary", has_text=re.compile(f"^{name}$"))).first
         fold.locator("summary").press("Enter")
-        expect(fold.get_by_text("b", exact=True)).to_be_visible()
+        expect(fold.get_by_text(letter, exact=True)).to_be_visible()
     check(page)
 
 

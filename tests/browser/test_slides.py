@@ -145,6 +145,16 @@ def test_the_short_deck_keeps_the_numbers_of_the_full_one(decks: Path, page: Pag
     assert page.locator("section.summary li").count() == 3
 
 
+def test_a_printed_slide_has_the_number_of_the_full_deck(decks: Path, page: Page) -> None:
+    """A teacher who prints the short deck finds "slide 18" of the plan; reveal.js would count the pages."""
+    page.goto((decks / "03-manager-90-minutes.html").as_uri() + "?print-pdf")
+    page.wait_for_selector("html[data-pdf=ready]", state="attached")
+    printed = page.evaluate("[...document.querySelectorAll('.slide-number-pdf')].map(one => one.innerText)")
+    left_out = (13, 19, 20, 21, 29)
+    assert list(dict.fromkeys(printed)) == [str(number) for number in range(1, 31) if number not in left_out]
+    assert len(printed) == page.locator(".pdf-page").count()
+
+
 def test_a_deck_can_be_printed(decks: Path, browser: Browser, tmp_path: Path) -> None:
     """A question is on a page without its answer and on a page with it; the steps of code need one page."""
     target = tmp_path / "deck.pdf"

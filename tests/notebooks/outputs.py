@@ -87,6 +87,15 @@ def known_tags(lesson: Lesson) -> Iterator[str]:
             yield f"{cell.id} speaks to nbval in its source"
 
 
+def plots(lesson: Lesson) -> Iterator[str]:
+    """A plot has its alternative text stored beside it, or the reader's own code draws it and the prose says it."""
+    for cell in lesson.code:
+        for output in outputs(cell):
+            alt = output.get("metadata", {}).get("image/png", {}).get("alt")
+            if "image/png" in output.get("data", {}) and not alt and "plt.show()" not in cell.source:
+                yield f"the plot of {cell.id} has no alternative text"
+
+
 def clean(lesson: Lesson) -> Iterator[str]:
     """The file is what execute.py writes: no times, no widget state, readable ids, normal form."""
     tidy = nbformat.reads(lesson.file, as_version=4)
@@ -96,4 +105,4 @@ def clean(lesson: Lesson) -> Iterator[str]:
     yield from (f"the id {one!r} is there twice" for one in sorted({one for one in ids if ids.count(one) > 1}))
 
 
-OUTPUTS = (executed, printed, no_noise, nothing_changes, no_machine, compared, known_tags, clean)
+OUTPUTS = (executed, printed, no_noise, nothing_changes, no_machine, compared, known_tags, plots, clean)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from docs.slides import outline
 from docs.slides.deck import Deck
 from docs.slides.guide import Guide
-from docs.slides.lesson import LESSONS, Lesson
+from docs.slides.lesson import LESSONS, NOTEBOOKS, Lesson, bars
 from docs.slides.plan import Plan, numbers, part
 
 from .test_teaching import PLANS_IN, planned_names
@@ -88,7 +89,89 @@ def test_each_helper_is_explained_on_the_slide_that_uses_it_first(path: Path) ->
     deck = Deck(Lesson(path), outline.read(path.stem))
     slides = "\n".join(deck.slides())
     for name, what in deck.guide.rows("helper"):
-        assert slides.count(f"<code>{name.strip('`')}</code>: ") == 1, f"{name}: {what}"
+        assert slides.count(f"<p><code>{name.strip('`')}</code>: ") == 1, f"{name}: {what}"
+
+
+def _shown(lesson: Lesson, slide: outline.Slide) -> str:
+    """The lines of code that a slide shows."""
+    rows = "\n\n".join(lesson[one].source for one in slide.ids("code")).splitlines()
+    first, _, last = slide.one("lines").partition("-")
+    return "\n".join(rows[int(first or 1) - 1 : int(last or first or len(rows))])
+
+
+def _own_names(lesson: Lesson) -> set[str]:
+    """The names that a lesson defines, or imports from the course."""
+    names: set[str] = set()
+    for cell in lesson.cells:
+        for node in ast.parse(cell.source).body if cell.cell_type == "code" else []:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                names.add(node.name)
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in ("lab", "server"):
+                names |= {one.asname or one.name for one in node.names}
+            elif isinstance(node, ast.Assign):
+                names |= {one.id for one in ast.walk(node) if isinstance(one, ast.Name) and type(one.ctx) is ast.Store}
+    return names
+
+
+@per_lesson
+def test_a_name_in_the_code_of_the_short_deck_is_shown_or_explained(path: Path) -> None:
+    """A class isn't shown a call of something that the 90-minute plan has left out, and that nobody explains."""
+    lesson = Lesson(path)
+    deck = Deck(lesson, outline.read(path.stem), short=True)
+    kept = [slide for number, slide in enumerate(deck.outline, 1) if number in deck.plan.slides]
+    code = re.sub(r'"[^"\n]*"', '""', "\n".join(_shown(lesson, slide) for slide in kept if "code" in slide.keys))
+    told = "\n".join("\n".join([*one.text, *one.keys.get("say", []), *one.keys.get("first", [])]) for one in kept)
+    notes = "\n".join(deck.slides())
+    unknown = []
+    for name in _own_names(lesson) & set(re.findall(r"(?<![.\w])[A-Za-z_]\w*", code)):
+        shown = re.search(
+            rf"(?:def|class|as) {name}\b|^ *{name} =|as \(.*\b{name}\b|def .*\b{name}\b.*:", code, re.MULTILINE
+        )
+        if not shown and f"`{name}`" not in told and f"<p><code>{name}</code>: " not in notes:
+            unknown.append(name)
+    assert unknown == []
+
+
+@per_lesson
+def test_an_exercise_has_one_duration_with_a_class(path: Path) -> None:
+    """The slide of an exercise has the minutes of the plan, and the notes say what the guide's table counts."""
+    deck = Deck(Lesson(path), outline.read(path.stem), short=True)
+    slides = "\n".join(deck.slides())
+    planned = [(row[0], re.findall(r": ex (\d)", row[1])) for row in deck.plan.whole]
+    exercises = [(minutes, number) for minutes, numbered in planned for number in numbered]
+    assert exercises
+    for minutes, number in exercises:
+        assert re.search(rf'<p class="where">Exercise {number} · [^<]+ · {minutes} minutes</p>', slides)
+        assert f"Alone: <b>{deck.guide.minutes(f'exercise {number}')} minutes</b>" in slides
+
+
+@per_lesson
+def test_the_short_deck_counts_its_own_questions(path: Path) -> None:
+    """No slide says "1 of 5" in a deck with four questions."""
+    deck = Deck(Lesson(path), outline.read(path.stem), short=True)
+    counted = re.findall(r'<p class="where">Quiz · (\d) of (\d)</p>', "\n".join(deck.slides()))
+    assert counted == [(str(number), str(len(counted))) for number in range(1, len(counted) + 1)]
+
+
+@per_lesson
+def test_what_a_teacher_drops_or_tells_fits_the_plan(path: Path) -> None:
+    """What "Short of time" names is in the 90 minutes; each section that isn't has its sentence."""
+    lesson, guide = Lesson(path), Guide(path.stem)
+    plan = Plan(guide)
+    parts = {name for planned, _ in plan.rows for name in planned_names(planned)}
+    (short,) = re.findall(r"^\*\*Short of time, in the 90 minutes:\*\* (.+?)\n\n", guide.text, re.MULTILINE | re.DOTALL)
+    short = " ".join(short.split())
+    named = [
+        one for found in re.findall(r"[Ss]ections? (\d+(?:(?:, | and |, and )\d+)*)", short) for one in numbers(found)
+    ]
+    assert named
+    assert {str(one) for one in named} <= parts
+    assert {f"ex {one}" for one in re.findall(r"exercise (\d)", short)} <= parts
+    slides = {one for found in re.findall(r"slides? (\d+(?:(?:, | and )\d+)*)", short) for one in numbers(found)}
+    assert slides <= plan.slides
+    sections = set(re.findall(r"^## (\d+) ·", "\n".join(cell.source for cell in lesson.cells), re.MULTILINE))
+    told = re.findall(r"^- Section (\d+): ", guide.text.partition("**Left out of the 90 minutes,**")[2], re.MULTILINE)
+    assert set(told) == {one for one in sections if one not in parts}
 
 
 def test_an_unknown_key_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -98,3 +181,15 @@ def test_an_unknown_key_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setattr(outline, "HERE", tmp_path)
     with pytest.raises(ValueError, match="no key 'coed'"):
         outline.read("01-handshake")
+
+
+def test_a_chart_has_the_numbers_that_the_lesson_stored() -> None:
+    """A text for each chart; a cell without a plot has none."""
+    lesson = Lesson(NOTEBOOKS / "05-notifications.ipynb")
+    assert [chart.partition(":")[0] for chart in bars(lesson["8-is-all-this-necessary-4"])] == [
+        "requests",
+        "bytes on the wire",
+        "ms until received (median)",
+    ]
+    with pytest.raises(ValueError, match="8-is-all-this-necessary-3 has stored no bars"):
+        bars(lesson["8-is-all-this-necessary-3"])

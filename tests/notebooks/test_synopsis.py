@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import re
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -153,6 +154,52 @@ async def _say_to_two_followers() -> None:
             await asyncio.wait(followers)
     assert [text for where, text in seen if where == "here"] == ["one", "two"]
     assert [text for where, text in seen if where == "there"] == ["one", "two"]
+
+
+def test_the_chat_of_lesson_04_in_two_processes_survives_its_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put together as the text says, each process follows from its start, and again after the engine has died."""
+    monkeypatch.delenv("VALKEY_URL", raising=False)  # that engine must not be killed
+    with TemporaryDirectory() as folder, Engine(data=folder) as engine:
+        chats = [_chat_of_two_blocks(engine)["chat"] for _ in range(2)]
+        with (
+            serve(chats[0], ws=FanoutProtocol) as left,
+            serve(chats[1], ws=FanoutProtocol) as right,
+            connect(left.url("/ws"), proxy=None) as ana,
+            connect(right.url("/ws"), proxy=None) as ben,
+        ):
+            ana.send("before")
+            assert [ana.recv(timeout=15), ben.recv(timeout=15)] == ["before", "before"]
+            engine.kill()
+            engine.restart()
+            ana.send("after")
+            assert [ana.recv(timeout=15), ben.recv(timeout=15)] == ["after", "after"]
+        assert "Traceback" not in f"{left.log} {right.log}"
+
+
+def _chat_of_two_blocks(engine: Engine) -> dict[str, Any]:
+    """The second block above the line with `chat =`, `say` in place of `fan_out`, and the lifespan."""
+    first, second = _blocks("04")
+    changes = {
+        "chat = FastAPI()": f"{second}\nchat = FastAPI(lifespan=listening)",
+        "            fan_out(outboxes, text)": "            await say(text)",
+        "redis://127.0.0.1:6379": engine.url,
+        '"lobby"': f'"{engine.prefix}"',
+    }
+    source = first
+    for before, after in changes.items():
+        assert before in source
+        source = source.replace(before, after)
+    names: dict[str, Any] = {"__name__": "chat"}
+    exec(compile(source, "chat.py", "exec", dont_inherit=True), names)
+    return names
+
+
+def test_the_room_of_lesson_04_is_silent_without_its_connection_class() -> None:
+    """Nobody runs the writer of the other outbox, as the lesson says: the option is no ornament."""
+    with serve(_program("04")["chat"], ws="websockets-sansio") as server, connect(server.url("/ws"), proxy=None) as ana:
+        ana.send("hello")
+        with pytest.raises(TimeoutError):
+            ana.recv(timeout=0.5)
 
 
 class _Noted:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -85,6 +88,24 @@ def test_wrong_answers_are_those_that_the_checks_know(number: str) -> None:
     exercises = {part.name.split()[1] for part in parts(lessons[number]) if part.name.startswith("exercise")}
     assert all(count >= 2 for count in Counter(row[0] for row in rows).values())
     assert {row[0] for row in rows} == exercises
+
+
+@pytest.mark.skipif(not shutil.which("git") or not shutil.which("sh"), reason="the mail's lines for Linux and macOS")
+def test_the_weekly_mail_keeps_the_answers_of_every_week(tmp_path: Path) -> None:
+    """Its second line sets all lessons back, so a copy of next week must not replace the answers of this one."""
+    mail = re.findall(
+        r"^     (mkdir -p .+)\n     (git checkout notebooks) && git pull$", PLANS_IN.read_text(encoding="utf-8"), re.M
+    )
+    ((copy, back),) = mail
+    sheet = tmp_path / "notebooks" / "01-handshake.ipynb"
+    sheet.parent.mkdir()
+    sheet.write_text("clean", encoding="utf-8")
+    commit = "git init -q . && git add . && git -c user.name=a -c user.email=a@example.com commit -q -m all"
+    subprocess.run(["sh", "-c", commit], cwd=tmp_path, check=True)
+    sheet.write_text("my answers", encoding="utf-8")
+    for week in ("02", "03"):
+        subprocess.run(["sh", "-c", f"{copy.replace('02', week)} && {back}"], cwd=tmp_path, check=True)
+    assert "my answers" in [kept.read_text(encoding="utf-8") for kept in tmp_path.glob("answers/**/*.ipynb")]
 
 
 @per_lesson

@@ -209,7 +209,7 @@ def test_the_ci_of_a_readers_project_is_green(kept: str, tmp_path: Path) -> None
     """The requirements and the workflow of deeper/testing-messages install the plugin, and run the reader's tests."""
     project = tmp_path / "project"
     project.mkdir()
-    _, requirements, wheel, workflow = a_readers_project(project)
+    requirements, wheel, workflow = a_readers_project(project)
     steps = [step["run"] for step in yaml.safe_load(workflow)["jobs"]["tests"]["steps"] if "run" in step]
     assert steps == ["pip install -r requirements.txt", "pytest"]
     if kept == "as a wheel":

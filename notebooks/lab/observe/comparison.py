@@ -21,6 +21,7 @@ from server import BackgroundServer, serve
 from server.wire.protocol import FanoutProtocol
 
 from ..clients.listeners import Audience
+from .figure import describe_bars, number, show_figure
 from .server_loop import CallCost, cpu_seconds, measure_call, run_on_server
 from .slow_client import PHOTO
 
@@ -116,13 +117,14 @@ def draw_bars(values: Mapping[str, float], what: str, *, ours: str = "") -> None
     is blue, the others are grey; without it, all are blue.
     """
     # a picture of 64 KiB or more would make the kernel's sockets start a thread
-    _, axis = plt.subplots(figsize=(7, 0.6 + 0.34 * len(values)), dpi=75, layout="constrained")
+    figure, axis = plt.subplots(figsize=(7, 0.6 + 0.34 * len(values)), dpi=75, layout="constrained")
     colors = [OURS if name == ours or not ours else OTHERS for name in values]
     bars = axis.barh(list(values), list(values.values()), color=colors)
-    axis.bar_label(bars, [f"{value:,.3g}" if value < 100 else f"{value:,.0f}" for value in values.values()], padding=4)
+    axis.bar_label(bars, list(map(number, values.values())), padding=4)
     axis.set(xlabel=what, xlim=(0, 1.15 * max(values.values())), xticks=[])  # the bars say their numbers
     axis.invert_yaxis()
     axis.spines[["top", "right"]].set_visible(False)
+    show_figure(figure, alt=describe_bars(what, values))
 
 
 class _Setup(NamedTuple):

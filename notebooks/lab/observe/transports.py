@@ -24,6 +24,7 @@ from server.notifications import Notifications
 
 from ..servers.threads import in_thread
 from ..tap.tap import Tap
+from .figure import describe_bars, number, show_figure
 from .server_loop import run_on_server
 
 __all__ = ["TransportResult", "compare_transports", "plot_transports"]
@@ -111,18 +112,19 @@ async def compare_transports(
 
 def plot_transports(results: Mapping[str, TransportResult]) -> None:
     """Draw what each transport has cost, as bars: ``plot_transports(measured)``."""
-    _, axes = plt.subplots(1, 3, figsize=(9, 2.2), sharey=True, layout="constrained")
-    figures: dict[str, Sequence[float]] = {
-        "requests": [one.requests for one in results.values()],
-        "bytes on the wire": [one.bytes for one in results.values()],
-        "ms until received (median)": [1_000 * one.typical for one in results.values()],
+    figure, axes = plt.subplots(1, 3, figsize=(9, 2.2), sharey=True, layout="constrained")
+    charts: dict[str, dict[str, float]] = {
+        "requests": {name: one.requests for name, one in results.items()},
+        "bytes on the wire": {name: one.bytes for name, one in results.items()},
+        "ms until received (median)": {name: 1_000 * one.typical for name, one in results.items()},
     }
-    for axis, (what, values) in zip(axes, figures.items(), strict=True):
-        bars = axis.barh(list(results), values, color="#1d5fd6")
-        axis.bar_label(bars, [f"{value:,.3g}" if value < 10 else f"{value:,.0f}" for value in values], padding=3)
-        axis.set(xlim=(0, max(values) * 1.45), xticks=[])
+    for axis, (what, values) in zip(axes, charts.items(), strict=True):
+        bars = axis.barh(list(values), list(values.values()), color="#1d5fd6")
+        axis.bar_label(bars, list(map(number, values.values())), padding=3)
+        axis.set(xlim=(0, max(values.values()) * 1.45), xticks=[])
         axis.set_title(what, fontsize=10)
     axes[0].invert_yaxis()
+    show_figure(figure, alt="; ".join(describe_bars(what, values) for what, values in charts.items()))
 
 
 async def _call(follow: Follow, url: str, after: Any, times: dict[str, float]) -> None:

@@ -12,7 +12,7 @@ from .room import Room, listen, write
 
 __all__ = ["FROZEN_BUGS", "GHOST_BUGS", "RIGHT_ROOMS", "RoomKind", "app_of"]
 
-FEW = 10  # messages that wait in an outbox, and a bug counts it as full
+FEW = 3  # messages that wait in an outbox, and a bug counts it as full; so few that 5 MB of long ones show it
 MOMENT = 0.15  # seconds that a slow server takes to notice
 
 Tell = Callable[["Room", str], Awaitable[None]]
@@ -111,7 +111,7 @@ GHOST_BUGS = (
         forget=forget_everybody,
     ),
 )
-FREEZES = '; stall Ben\'s cable with `cable.stall("server")` once he is there, and let Ana say more than 4 MB'
+FREEZES = '; stall Ben\'s cable with `cable.stall("server")` once he is there, and let Ana say 10 MB'
 FROZEN_BUGS = (
     RoomKind("sends to one client after the other", FREEZES, tell=one_by_one),
     RoomKind("waits for the slowest client", FREEZES, tell=all_at_once),

@@ -85,7 +85,7 @@ WRONG_ACCEPT_VALUES = [
         "without decoding it",
     ),
     (lambda key: "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "use the parameter `key`"),
-    (lambda key: sha1(key).update(b"") or None, "`return`"),
+    (lambda key: sha1(key).update(b"") or None, "does the function `return` it?"),
     (lambda key: 7, "a header is text"),
     (lambda key: "hello", "sha1 of key + GUID"),
     (lambda key: hashlib.sha1(key + GUID), "raised TypeError"),

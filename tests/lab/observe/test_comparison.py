@@ -11,6 +11,7 @@ import pytest
 from fastapi import WebSocket
 from lab.observe.comparison import draw_bars, measure_cost, measure_stalled, measure_throughput
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 
 async def loop(here: Sequence[WebSocket], text: str) -> None:
@@ -96,12 +97,16 @@ def test_member_may_be_made_by_a_plain_function() -> None:
     assert measure_cost(send, "hi", sizes=(2,), make_member=same)[0].frames == 2
 
 
-def test_bars_have_numbers_and_one_colour_is_ours() -> None:
+def test_bars_have_numbers_and_one_colour_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first stands at the top, the axis begins at 0, and each bar says its number."""
+    shown: list[tuple[Figure, str]] = []
+    monkeypatch.setattr("lab.observe.comparison.show_figure", lambda figure, alt: shown.append((figure, alt)))
     draw_bars({"loop": 1.25, "ours": 2_500.0}, "a second", ours="ours")
-    axis = plt.gca()
+    ((figure, alt),) = shown
+    assert alt == "a second: loop 1.25, ours 2,500"
+    (axis,) = figure.axes
     assert [label.get_text() for label in axis.texts] == ["1.25", "2,500"]
     assert axis.get_xlim()[0] == 0
     assert axis.yaxis_inverted()
     assert axis.patches[0].get_facecolor() != axis.patches[1].get_facecolor()
-    plt.close()
+    plt.close(figure)

@@ -11,7 +11,7 @@ import httpx
 import matplotlib as mpl
 import pytest
 from lab.observe.transports import TransportResult, compare_transports, plot_transports
-from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 from pydantic import SecretStr
 from websockets.asyncio.client import connect
 
@@ -73,8 +73,10 @@ async def follow(transports: dict[str, Any]) -> dict[str, TransportResult]:
         return await compare_transports(transports, server, app.state.notifications, user="ana", news=3, pause=0.02)
 
 
-async def test_each_transport_is_counted_on_its_own() -> None:
+async def test_each_transport_is_counted_on_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests, bytes, connections and lines are those of one way; every piece of news has its time."""
+    shown: list[tuple[Figure, str]] = []
+    monkeypatch.setattr("lab.observe.transports.show_figure", lambda figure, alt: shown.append((figure, alt)))
     measured = await follow({"polling": ask, "WebSocket": listen})
     polled, pushed = measured.values()
     assert [len(one.seconds) for one in measured.values()] == [3, 3]
@@ -84,9 +86,11 @@ async def test_each_transport_is_counted_on_its_own() -> None:
     assert min(polled.bytes, pushed.bytes) > 0
     assert polled.lines == 13 + 3  # with `written`, which it calls
     plot_transports(measured)
-    titles = [axis.get_title() for axis in plt.gcf().axes]
+    ((figure, alt),) = shown
+    titles = [axis.get_title() for axis in figure.axes]
     assert titles == ["requests", "bytes on the wire", "ms until received (median)"]
-    plt.close("all")
+    assert [chart.partition(":")[0] for chart in alt.split("; ")] == titles
+    assert f"requests: polling {polled.requests}, WebSocket 1; " in alt
 
 
 async def test_a_transport_that_gives_up_is_named() -> None:
