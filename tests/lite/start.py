@@ -3,7 +3,7 @@
     python -m tests.lite.start
 
 The first start has an empty cache, and the second one what the first has left. Both ask a web server on this machine,
-so the time for 20 MB over a network comes on top.
+so the time for 38 MB over a network comes on top.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ print(len(specs) > 500, [spec.origin for spec in specs if compiled_here(spec.ori
 """
 
 pytestmark = [
-    pytest.mark.timeout(600),  # the kernel is 16 MB, and starts within the first test
+    pytest.mark.timeout(600),  # the kernel starts within the first test
     pytest.mark.parametrize("opened", CORE, indirect=True, scope="module"),
 ]
 
