@@ -21,7 +21,7 @@ from server import BackgroundServer, serve
 from server.wire.protocol import FanoutProtocol
 
 from ..clients.listeners import Audience
-from .figure import describe_bars, number, show_figure
+from ..drawing.figure import describe_bars, number, show_figure
 from .server_loop import CallCost, cpu_seconds, measure_call, run_on_server
 from .slow_client import PHOTO
 

@@ -22,9 +22,9 @@ from server import BackgroundServer
 from server.broker import Position
 from server.notifications import Notifications
 
+from ..drawing.figure import describe_bars, number, show_figure
 from ..servers.threads import in_thread
 from ..tap.tap import Tap
-from .figure import describe_bars, number, show_figure
 from .server_loop import run_on_server
 
 __all__ = ["TransportResult", "compare_transports", "plot_transports"]

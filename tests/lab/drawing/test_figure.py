@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from lab.observe.figure import describe_bars, number, show_figure
+from lab.drawing.figure import describe_bars, number, show_figure
 from matplotlib import pyplot as plt
 
 
 def test_a_figure_is_shown_once_with_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
     """As IPython stores it: below the type of the picture."""
     shown: list[tuple[Any, Any]] = []
-    monkeypatch.setattr("lab.observe.figure.display", lambda figure, metadata: shown.append((figure, metadata)))
+    monkeypatch.setattr("lab.drawing.figure.display", lambda figure, metadata: shown.append((figure, metadata)))
     figure, _ = plt.subplots()
     show_figure(figure, alt="nothing yet")
     assert shown == [(figure, {"image/png": {"alt": "nothing yet"}})]
