@@ -79,6 +79,13 @@ def dies_of_a_new_mark(phone: Any, message: dict[str, Any]) -> None:
         phone.position = message["position"]
 
 
+def by_attribute(phone: Any, message: Any) -> None:
+    """Takes the dict for an object."""
+    if message.type == "notification" and message.position > phone.position:
+        phone.shown.append(message.text)
+        phone.position = message.position
+
+
 def notes_marks(phone: Any, message: dict[str, Any]) -> None:
     """Notes the position of a read mark."""
     if message["position"] > phone.position:
@@ -131,6 +138,7 @@ def shows_dicts(phone: Any, message: dict[str, Any]) -> None:
         (only_the_last, "an old one came again"),
         (dies_of_a_mark, "phone.position is 0, expected 1"),
         (dies_of_a_new_mark, "raised KeyError: 'text'"),
+        (by_attribute, "raised AttributeError: 'dict' object has no attribute 'type'"),
         (notes_marks, "nothing to show, and nothing to note"),
         (never_notes, "phone.position is 0, expected 1"),
         (never_shows, "show what is new"),
