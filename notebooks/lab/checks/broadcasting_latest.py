@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -18,6 +19,16 @@ LEFT = (("silver", 72), ("gold", 2_010), ("copper", 3))
 BUSY = 2_000  # prices that are put while nothing is read
 LATE = 5.0  # seconds that get() waits until something is put
 SOON = 1.0  # seconds of the check's own clock until get() must have returned
+NEW = ("tin", 1)  # an item that no outbox has seen, put when get() waits too long, to find out why
+
+LOST = "keep a price for each item, and a place in the queue for each item that waits"
+NEVER_QUEUED = (
+    "no item has reached it: in `put`, look first whether a price of the item waits, and then store the new one"
+)
+QUEUED_TWICE = "the item was queued twice: queue it only if no price of it waits"
+STILL_THERE = (
+    "silver went out before, but `put` takes it for an item that waits: in `get`, take its price out with `pop`"
+)
 
 
 class _Outbox(NamedTuple):
@@ -71,31 +82,70 @@ def _outbox_of(returned: Any) -> _Outbox:
     return _Outbox(*returned)
 
 
-async def _get(outbox: _Outbox, when: str, expected: object = "") -> Any:
+def _put(outbox: _Outbox, item: str, price: int) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            outbox.put(item, price)
+        except asyncio.QueueFull:
+            raise NotYet(
+                f"put({item!r}, {price}) raised QueueFull: your queue has a limit; "
+                "make it with `asyncio.Queue()`, without a number"
+            ) from None
+    for warning in caught:
+        if "'Queue.put'" in str(warning.message):
+            raise NotYet(
+                "put calls the queue's `put` without `await`, so nothing gets into the queue; call `put_nowait`"
+            )
+        warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+
+
+def _getting(outbox: _Outbox) -> asyncio.Future[Any]:
     getting = outbox.get()
     if not inspect.isawaitable(getting):
         raise NotYet(f"get() returned {shown(getting)} at once; it may have to wait, so write it with `async def`")
-    try:
-        return await asyncio.wait_for(getting, SOON)
-    except TimeoutError:
-        hint = "keep a price for each item, and clear the event only when none is left"
-        raise NotYet(f"{when}, and get() still waits{expected and f', expected {expected!r}'}; {hint}") from None
+    return asyncio.ensure_future(getting)
+
+
+async def _get(outbox: _Outbox, when: str, expected: object = "", lost: str = LOST) -> Any:
+    getting = _getting(outbox)
+    await asyncio.wait({getting}, timeout=SOON)
+    if getting.done():
+        return getting.result()
+    if expected and await _after_one_more(outbox, getting) == expected:
+        lost = "it comes only after one more `put`: get() must not wait while there is something"
+    raise NotYet(f"{when}, and get() still waits{expected and f', expected {expected!r}'}; {lost}")
+
+
+async def _after_one_more(outbox: _Outbox, getting: asyncio.Future[Any]) -> Any:
+    """Put a new item while get() waits; return what it returns then, or None if it raises or still waits."""
+    _put(outbox, *NEW)
+    await asyncio.wait({getting}, timeout=SOON)
+    getting.cancel()
+    await asyncio.wait({getting}, timeout=SOON)
+    return getting.result() if getting.done() and not getting.cancelled() and not getting.exception() else None
 
 
 async def _expect_latest(outbox: _Outbox) -> None:
     for item, price in PUT:
-        outbox.put(item, price)
+        _put(outbox, item, price)
     said = "put " + ", ".join(f"{item} {price}" for item, price in PUT)
     got: list[Any] = []
     for expected in LEFT:
         so_far = f"{said}; got {', '.join(map(shown, got)) or 'nothing'}"
-        got.append(await _get(outbox, so_far, expected))
+        try:
+            got.append(await _get(outbox, so_far, expected, LOST if got else NEVER_QUEUED))
+        except KeyError as error:
+            if error.args and error.args[0] in dict(got):
+                raise NotYet(f"{so_far}, then get() raised KeyError: {error}; {QUEUED_TWICE}") from None
+            raise
         if got[-1] != expected:
-            hint = _latest_hint(got[-1], expected)
+            hint = _latest_hint(got, expected)
             raise NotYet(f"{said}; got {', '.join(map(shown, got))}, expected {expected!r}; {hint}")
 
 
-def _latest_hint(got: Any, expected: tuple[str, int]) -> str:
+def _latest_hint(all_: list[Any], expected: tuple[str, int]) -> str:
+    *before, got = all_
     if got is None:
         return "does get `return` it?"
     if got == expected[1]:
@@ -104,6 +154,14 @@ def _latest_hint(got: Any, expected: tuple[str, int]) -> str:
         return "return a tuple (item, price), one item at a time"
     if got[0] == expected[0]:
         return "a newer price takes the place of the older one"
+    return _order_hint(before, got)
+
+
+def _order_hint(before: list[Any], got: tuple[Any, Any]) -> str:
+    if before and got == before[-1]:
+        return "what get() returns no longer waits: take it out, for example with `pop`"
+    if got[0] in [item for item, _ in before]:
+        return QUEUED_TWICE
     if got in LEFT:
         return "the item that has waited longest comes first; a newer price does not change its place"
     return "an item waits only once, with its latest price"
@@ -112,32 +170,32 @@ def _latest_hint(got: Any, expected: tuple[str, int]) -> str:
 async def _expect_waiting(outbox: _Outbox) -> None:
     """Expect an empty outbox to wait without keeping the loop busy, and to wake at the next price, twice."""
     for price in (73, 74):
-        getting = asyncio.ensure_future(outbox.get())
+        getting = _getting(outbox)
         await asyncio.sleep(LATE)
         if getting.done():
             error = getting.exception()
+            if isinstance(error, asyncio.QueueEmpty):
+                raise NotYet("the outbox is empty, and get() raised QueueEmpty; wait: `await` the queue's `get()`")
             if error is not None:
                 raise error
             raise NotYet(f"the outbox is empty, and get() returned {shown(getting.result())}; wait for the next price")
-        outbox.put("silver", price)
-        try:
-            got = await asyncio.wait_for(getting, SOON)
-        except TimeoutError:
-            raise NotYet(
-                "somebody waits in get(), a price is put, and get() still waits; wake it with an event"
-            ) from None
-        if got != ("silver", price):
+        _put(outbox, "silver", price)
+        await asyncio.wait({getting}, timeout=SOON)
+        if not getting.done():
+            hint = STILL_THERE if await _after_one_more(outbox, getting) == NEW else "`put` must wake it"
+            raise NotYet(f"somebody waits in get(), silver {price} is put, and get() still waits; {hint}")
+        if (got := getting.result()) != ("silver", price):
             raise NotYet(f"somebody waited in get(), and after put silver {price} it returned {shown(got)}")
 
 
 async def _expect_bound(outbox: _Outbox) -> None:
     """Expect one price for each item, however long nothing is read."""
     for price in range(BUSY):
-        outbox.put("silver", price)
+        _put(outbox, "silver", price)
     got = await _get(outbox, f"put silver {BUSY} times")
     if got != ("silver", BUSY - 1):
         raise NotYet(f"put silver 0 to {BUSY - 1}, got {shown(got)}; a newer price takes the place of the older one")
-    outbox.put("end", 0)
+    _put(outbox, "end", 0)
     if (got := await _get(outbox, "put one more")) != ("end", 0):
         raise NotYet(
             f"put silver {BUSY} times, then get() returned {shown(got)} after the latest; keep one price for each item"

@@ -254,6 +254,102 @@ class AsyncPut(Solution):
         super().put(item, price)
 
 
+class KeepsThePrice(WithAQueue):
+    """Forgets `pop`."""
+
+    async def get(self) -> tuple[str, int]:
+        """The price stays in the dict, so the item seems to wait."""
+        item = await self.items.get()
+        return item, self.prices[item]
+
+
+class KeepsTheItem(Solution):
+    """Forgets `pop`, without a queue."""
+
+    def take(self) -> tuple[str, int]:
+        """The same item each time."""
+        item = next(iter(self.prices))
+        return item, self.prices[item]
+
+
+class QueueOfOne(WithAQueue):
+    """The names wait in a queue with a limit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.items = asyncio.Queue(1)
+
+
+class QueueOfOneIfNotFull(QueueOfOne):
+    """The second item isn't queued."""
+
+    def put(self, item: str, price: int) -> None:
+        """Only if there is space."""
+        if item not in self.prices and not self.items.full():
+            self.items.put_nowait(item)
+        self.prices[item] = price
+
+
+class QueueOfOnePrice(Everything):
+    """Keep latest as in the lesson: one space for all items."""
+
+    def __init__(self) -> None:
+        self.queue = asyncio.Queue(1)
+
+    def put(self, item: str, price: int) -> None:
+        """Takes out the old one, whatever it is."""
+        if self.queue.full():
+            self.queue.get_nowait()
+        super().put(item, price)
+
+
+class PutWithoutAwait(WithAQueue):
+    """`put` in place of `put_nowait`."""
+
+    def put(self, item: str, price: int) -> None:
+        """Makes a coroutine that nobody runs."""
+        if item not in self.prices:
+            self.items.put(item)  # type: ignore[unused-coroutine]
+        self.prices[item] = price
+
+
+class QueuesEachPrice(WithAQueue):
+    """Queues an item twice."""
+
+    def put(self, item: str, price: int) -> None:
+        """Doesn't look whether it waits."""
+        self.items.put_nowait(item)
+        self.prices[item] = price
+
+
+class QueuesEachPriceAndKeepsIt(QueuesEachPrice):
+    """Queues an item twice, and forgets `pop`."""
+
+    async def get(self) -> tuple[str, int]:
+        """No KeyError, but silver comes twice."""
+        item = await self.items.get()
+        return item, self.prices[item]
+
+
+class StoresFirst(WithAQueue):
+    """Looks too late whether the item waits."""
+
+    def put(self, item: str, price: int) -> None:
+        """It always does."""
+        self.prices[item] = price
+        if item not in self.prices:
+            self.items.put_nowait(item)
+
+
+class GetNowait(WithAQueue):
+    """`get_nowait` in place of `await get()`."""
+
+    async def get(self) -> tuple[str, int]:
+        """Works until the queue is empty."""
+        item = self.items.get_nowait()
+        return item, self.prices.pop(item)
+
+
 def one_function() -> Any:
     """Half of it."""
     return Solution().put
@@ -274,14 +370,27 @@ WRONG_LATEST = [
     (PriceOnly, "got 72, expected ('silver', 72); return both, the item and its price"),
     (AllAtOnce, "return a tuple (item, price), one item at a time"),
     (NothingReturned, "got None, expected ('silver', 72); does get `return` it?"),
-    (NeverWakes, "a price is put, and get() still waits; wake it with an event"),
+    (NeverWakes, "somebody waits in get(), silver 73 is put, and get() still waits; `put` must wake it"),
     (DoesNotWait, "the outbox is empty, and get() returned None; wait for the next price"),
     (FailsWhenEmpty, "price_outbox raised KeyError: ''"),
     (
         NextOfNothing,
         "raised StopIteration in the line `item = next(iter(self.prices))`; `next(…)` found nothing there",
     ),
-    (Waits, "keep a price for each item, and clear the event only when none is left"),
+    (Waits, "it comes only after one more `put`: get() must not wait while there is something"),
+    (
+        KeepsThePrice,
+        "silver went out before, but `put` takes it for an item that waits: in `get`, take its price out with `pop`",
+    ),
+    (KeepsTheItem, "got ('silver', 72), ('silver', 72), expected ('gold', 2010); what get() returns no longer waits"),
+    (QueueOfOne, "put('gold', 2000) raised QueueFull: your queue has a limit; make it with `asyncio.Queue()`"),
+    (QueueOfOneIfNotFull, "expected ('gold', 2010); keep a price for each item, and a place in the queue for each"),
+    (QueueOfOnePrice, "expected ('gold', 2010); keep a price for each item, and a place in the queue for each"),
+    (PutWithoutAwait, "put calls the queue's `put` without `await`, so nothing gets into the queue; call `put_nowait`"),
+    (QueuesEachPrice, "then get() raised KeyError: 'silver'; the item was queued twice: queue it only if no price"),
+    (QueuesEachPriceAndKeepsIt, "('gold', 2010), ('silver', 72), expected ('copper', 3); the item was queued twice"),
+    (StoresFirst, "got nothing, and get() still waits, expected ('silver', 72); no item has reached it: in `put`,"),
+    (GetNowait, "the outbox is empty, and get() raised QueueEmpty; wait: `await` the queue's `get()`"),
     (PlainGet, "it may have to wait, so write it with `async def`"),
     (AsyncPut, "put is a coroutine; it never waits, so write it with `def`"),
     (one_function, "expected the two functions: `return put, get`"),
