@@ -197,6 +197,9 @@ class Site:
             "127.0.0.1:8001": f"127.0.0.1:{self.servers[0].port}",
             "127.0.0.1:8002": f"127.0.0.1:{self.servers[1].port}",
             "limit_conn connections 1000": f"limit_conn connections {CONNECTIONS}",
+            # a test that opens so many has to be done before the first of them is given up
+            "client_header_timeout 10s": f"client_header_timeout {DEADLINE:g}s",
+            "client_body_timeout 10s": f"client_body_timeout {DEADLINE:g}s",
         }
         for theirs, ours in places.items():
             assert theirs in text, theirs
