@@ -83,6 +83,12 @@ def show(notebook: Notebook, source: str = "BrowserClient(server)") -> Pane:
     return pane
 
 
+def expect_heard(pane: Pane) -> None:
+    """Wait until the server has the connection: the proxy lets the page be open before it has asked the server."""
+    pane.say("hello")
+    expect(pane.log).to_contain_text("the server heard hello")
+
+
 def python(notebook: Notebook, source: str) -> str:
     """What a further cell prints."""
     notebook.write(PYTHON, source)
@@ -165,6 +171,7 @@ def test_everything_is_reached_with_the_keyboard(notebook: Notebook, route: str)
 def test_a_stopped_server_is_seen_and_connected_to_again(notebook: Notebook, route: str) -> None:
     """A restart of the server closes with 1012, and Connect reaches the new one."""
     pane = show(notebook)
+    expect_heard(pane)
     notebook.run(SERVER)
     expect(pane.state).to_have_text("closed")
     expect(pane.log).to_contain_text("code 1012" if route == "direct" else "code 1005")
@@ -177,6 +184,7 @@ def test_a_stopped_server_is_seen_and_connected_to_again(notebook: Notebook, rou
 def test_reconnect_connects_again_by_itself(notebook: Notebook) -> None:
     """With reconnect=True a restarted server is found again, and the pane says how long it waits."""
     pane = show(notebook, "BrowserClient(server, reconnect=True)")
+    expect_heard(pane)
     notebook.run(SERVER)
     expect(pane.log).to_contain_text(re.compile(r"attempt 1 of 8 in 0\.\d s \(chosen between 0 and 0\.5 s\)"))
     expect(pane.state).to_have_text("open")
@@ -187,6 +195,7 @@ def test_reconnect_connects_again_by_itself(notebook: Notebook) -> None:
 def test_reconnect_gives_up(notebook: Notebook) -> None:
     """A server that stays away is tried 8 times, then the pane stops; Close ends the attempts before that."""
     pane = show(notebook, "BrowserClient(server, reconnect=True)")
+    expect_heard(pane)
     notebook.page.evaluate("window.random = Math.random; Math.random = () => 0")
     try:
         python(notebook, "server.stop()")
