@@ -1,6 +1,6 @@
 # make lab    start JupyterLab with the course
 # make serve  start the backend with its page
-# make test   prove it in five minutes: lint, types, unit and wire tests, strict re-run of all notebooks
+# make test   prove it in three minutes: lint, types, unit and wire tests, strict re-run of all notebooks
 # make test-all   prove all of it: the same, and real browsers, new environments, kills, a class; CI runs this
 #
 # Each target makes what it needs on a fresh machine. Others: slides slides-pdf site pictures translate translate-extract assignment grade check-room check-binder test-pythons test-lite test-lowest test-newest autobahn soak bench lint notebooks clean
