@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import re
+import threading
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -160,7 +161,15 @@ def test_the_chat_of_lesson_04_in_two_processes_survives_its_engine(monkeypatch:
     """Put together as the text says, each process follows from its start, and again after the engine has died."""
     monkeypatch.delenv("VALKEY_URL", raising=False)  # that engine must not be killed
     with TemporaryDirectory() as folder, Engine(data=folder) as engine:
-        chats = [_chat_of_two_blocks(engine)["chat"] for _ in range(2)]
+        programs = [_chat_of_two_blocks(engine) for _ in range(2)]
+        chats = [program["chat"] for program in programs]
+        say, said = programs[0]["say"], threading.Event()
+
+        async def noted(text: str) -> None:
+            await say(text)
+            said.set()
+
+        programs[0]["say"] = noted
         with (
             serve(chats[0], ws=FanoutProtocol) as left,
             serve(chats[1], ws=FanoutProtocol) as right,
@@ -169,6 +178,7 @@ def test_the_chat_of_lesson_04_in_two_processes_survives_its_engine(monkeypatch:
         ):
             ana.send("before")
             assert [ana.recv(timeout=15), ben.recv(timeout=15)] == ["before", "before"]
+            assert said.wait(15)  # everybody may hear it before the engine's answer has come to who said it
             engine.kill()
             engine.restart()
             ana.send("after")
