@@ -39,11 +39,11 @@ class Notes:
 
     def of(self, place: int, number: int) -> str:
         """Return the notes of a slide as HTML, by its place in the outline and its number; ask in their order."""
+        if self.kept is not None and number not in self.plan.slides:
+            return ""  # what it would explain is explained on a slide that is kept
         slide = self.outline[place]
         told = bool(slide.cells) and not {"quiz", "summary"} & set(slide.keys)
         asked, explained = self._prediction(slide) if "predict" in slide.keys else ("", "")
-        if self.kept is not None and number not in self.plan.slides:
-            return ""  # what it would explain is explained on a slide that is kept
         # above all else, because they are said first: the window of the notes is small
         parts = [f"<p><b>Before they answer:</b> {_inline(line)}</p>" for line in slide.keys.get("first", [])]
         parts.append(asked)

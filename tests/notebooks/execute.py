@@ -102,8 +102,8 @@ def _tidy_output(output: Any) -> None:
     if "data" in output:
         # without its model, which is not stored, JupyterLab would show "Error displaying widget"
         output.data.pop(WIDGET_VIEW, None)
-        images = {kind: {"alt": values["alt"]} for kind, values in output.metadata.items() if "alt" in values}
-        output.metadata = nbformat.from_dict(images)
+        alt = output.get("metadata", {}).get("image/png", {}).get("alt")
+        output.metadata = nbformat.from_dict({"image/png": {"alt": alt}} if alt else {})
     if output.output_type == "error":
         # the frames name files of this machine, and differ between versions of Python
         output.traceback = [f"{output.ename}: {output.evalue}"]

@@ -144,8 +144,8 @@ async def _expect_latest(outbox: _Outbox) -> None:
             raise NotYet(f"{said}; got {', '.join(map(shown, got))}, expected {expected!r}; {hint}")
 
 
-def _latest_hint(all_: list[Any], expected: tuple[str, int]) -> str:
-    *before, got = all_
+def _latest_hint(seen: list[Any], expected: tuple[str, int]) -> str:
+    *before, got = seen
     if got is None:
         return "does get `return` it?"
     if got == expected[1]:
