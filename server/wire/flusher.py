@@ -89,4 +89,7 @@ _flushers: WeakKeyDictionary[asyncio.AbstractEventLoop, Flusher] = WeakKeyDictio
 
 def flusher_of(loop: asyncio.AbstractEventLoop) -> Flusher:
     """Return the one flusher of an event loop."""
-    return _flushers.setdefault(loop, Flusher())
+    flusher = _flushers.get(loop)
+    if flusher is None:
+        flusher = _flushers[loop] = Flusher()
+    return flusher

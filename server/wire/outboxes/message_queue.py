@@ -125,7 +125,8 @@ class MessageQueue:
         self.size -= message.size
         if self._places and message.key is not None:
             self._places.pop(message.key, None)
-        self._notify_drained()
+        if self._drained is not None:
+            self._notify_drained()
         return message
 
     def take(self, count: int) -> list[Prepared]:

@@ -11,7 +11,7 @@ from fastapi import WebSocketDisconnect, WebSocketException
 
 from ...messages.close_codes import CloseCode
 from ..eager import Suspended, begin
-from ..flusher import flusher_of
+from ..flusher import Flusher, flusher_of
 from .outbox import Outbox, Overflow, TextSender
 from .statistics import registry
 
@@ -33,6 +33,7 @@ class PortableOutbox(Outbox):
         "_always_waits",
         "_context",
         "_deadline",
+        "_flusher",
         "_reason",
         "_sender",
         "_suspended",
@@ -48,6 +49,7 @@ class PortableOutbox(Outbox):
         self._timer: asyncio.TimerHandle | None = None  # looks for progress
         self._deadline: asyncio.TimerHandle | None = None  # of a peer that is slow
         self._context = copy_context()  # of the writer, as soon as it runs
+        self._flusher: Flusher | None = None  # of the writer's loop, while it runs
         self._reason: WebSocketException | WebSocketDisconnect | None = None
         self._sender: TextSender | None = None
         self._suspended: Suspended | None = None  # a `_send_queued` that the writer has to finish
@@ -80,17 +82,17 @@ class PortableOutbox(Outbox):
         self._stop(WebSocketException(CloseCode.INTERNAL_ERROR, "a message could not be sent"))
 
     async def _send_queued(self, sender: TextSender) -> None:
-        queue = self._queue
+        queue, send = self._queue, sender.send_without_deadline
         while len(queue):
-            await sender.send_without_deadline(queue.pop().text)
+            await send(queue.pop().text)
             self._sent += 1
             if queue.blocked:
                 self._set_slow(slow=False)
                 self._watch_send()
 
     def _start_sending(self) -> None:
-        if self._sender is not None and self._suspended is None:
-            flusher_of(asyncio.get_running_loop()).add(self)
+        if self._flusher is not None and self._suspended is None:
+            self._flusher.add(self)
 
     def _close(self, code: int, reason: str) -> None:
         self._stop(WebSocketException(code, reason))
@@ -152,7 +154,7 @@ class PortableOutbox(Outbox):
         if self._reason is not None:
             raise self._reason
         self._writer, self._context = asyncio.current_task(), copy_context()
-        self._sender = sender
+        self._sender, self._flusher = sender, flusher_of(asyncio.get_running_loop())
         registry.add(self)
         try:
             await self._finish_all()
@@ -163,7 +165,7 @@ class PortableOutbox(Outbox):
             raise
         finally:
             self._ended = True
-            self._writer = self._sender = None
+            self._writer = self._sender = self._flusher = None
             for timer in (self._timer, self._deadline):
                 if timer is not None:
                     timer.cancel()
