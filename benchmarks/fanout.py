@@ -47,6 +47,8 @@ FILL = 11 << 14  # bytes that are more than the kernel, the event loop and the c
 
 SOURCES = (
     "benchmarks/client.py",
+    "benchmarks/compiled_counter.py",
+    "benchmarks/counter.c",
     "benchmarks/fanout.py",
     "benchmarks/frame_counter.py",
     "benchmarks/load.py",

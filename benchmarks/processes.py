@@ -35,6 +35,8 @@ SERVERS = ("whole", "socketio")
 """The keys of the rows of benchmarks/fanout.py that are measured; each takes the address of an engine."""
 SOURCES = (
     "benchmarks/client.py",
+    "benchmarks/compiled_counter.py",
+    "benchmarks/counter.c",
     "benchmarks/frame_counter.py",
     "benchmarks/load.py",
     "benchmarks/processes.py",
