@@ -219,6 +219,21 @@ def test_a_page_that_reloads_stays(visit: Visit) -> None:
         expect(ana.log.locator(".note")).to_have_text(["Ben joined"])
 
 
+def test_two_windows_keep_the_rooms_of_both(server: BackgroundServer, visit: Visit) -> None:
+    """What one of them joins or leaves is not undone by the other."""
+    ana = visit(server, "Ana")
+    other = Visitor(ana.page.context, server.http())
+    other.until("online")
+    ana.join("kitchen")
+    ana.until_received('"joined"', 2)
+    other.join("garden")
+    other.until_received('"joined"', 2)
+    assert ana.rooms() == ["lobby", "kitchen", "garden"]
+    ana.page.get_by_role("button", name="Leave").click()
+    assert ana.rooms() == ["lobby", "garden"]
+    assert other.errors == []
+
+
 def test_both_come_back_after_a_restart(visit: Visit) -> None:
     """Nobody touches anything: the pages log in with their cookie, join again, and talk."""
     served = app()

@@ -6,7 +6,7 @@ import { drawAnswer, updateAnswer } from "./bot-view.js";
 import { CODE, Connection, backoff, ticketEndpoint } from "./connection.js";
 import { Inbox } from "./inbox.js";
 import { Room, roomName } from "./rooms.js";
-import { deviceId, randomId, saveName, saveRooms, savedName, savedRooms } from "./store.js";
+import { deviceId, forgetRoom, forgetRooms, randomId, saveName, saveRoom, savedName, savedRooms } from "./store.js";
 import { Throttle } from "./throttle.js";
 import * as view from "./view.js";
 
@@ -50,7 +50,7 @@ const handlers = {
     pending.delete(id);
     const room = rooms.get(name);
     if (!room) return;
-    finishJoin(room, { isSaved: true });
+    finishJoin(room, { isAllowed: true });
     if (!complete) addNote(room, "You were away for a long time. The oldest messages that you missed have expired.");
     room.position = position;
     resendMessages(room);
@@ -124,7 +124,7 @@ const handlers = {
       setTimeout(() => request.inbox === inbox && throttle.add(watch), backoff(2));
     } else if (request && field === "room") {
       addNote(request.room, `You can't join this room (${reason}).`);
-      finishJoin(request.room, { isSaved: false });
+      finishJoin(request.room, { isAllowed: false });
       resendMessages(request.room);
     } else if (request) {
       request.room.joinState = "none";
@@ -186,16 +186,11 @@ function join(room) {
   if (sendRequest({ room }, { type: "join", room: room.name, ...from })) room.joinState = "requested";
 }
 
-function finishJoin(room, { isSaved }) {
-  room.joinState = "answered";
-  if (room.isSaved === isSaved) return;
-  room.isSaved = isSaved;
-  saveRoomNames();
-}
-
 // A room that the server refuses must not be requested again at each visit.
-function saveRoomNames() {
-  saveRooms([...rooms.values()].filter(({ isSaved }) => isSaved).map(({ name }) => name));
+function finishJoin(room, { isAllowed }) {
+  room.joinState = "answered";
+  if (isAllowed) saveRoom(room.name);
+  else forgetRoom(room.name);
 }
 
 function watch() {
@@ -224,8 +219,7 @@ function resetUser() {
   pending.clear();
   inbox = new Inbox();
   for (const room of rooms.values()) {
-    const { joinState, isSaved } = room;
-    Object.assign(room, new Room(room.name), { joinState, isSaved });
+    Object.assign(room, new Room(room.name), { joinState: room.joinState });
   }
 }
 
@@ -239,7 +233,7 @@ function openRoom(name) {
 function leave(room) {
   connection.send({ type: "leave", room: room.name });
   rooms.delete(room.name);
-  saveRoomNames();
+  forgetRoom(room.name);
   show(rooms.values().next().value ?? null);
 }
 
@@ -378,7 +372,7 @@ $("log-out").addEventListener("click", async () => {
   inbox = new Inbox();
   showInbox(inbox);
   rooms.clear();
-  saveRooms([]);
+  forgetRooms();
   openRoom(FIRST_ROOM);
   view.showLogin(savedName());
 });
@@ -417,6 +411,6 @@ setInterval(() => view.showTyping(current), 1_000);
 
 // Start: open the rooms of the last visit, and the one in the address
 
-for (const name of savedRooms().map(roomName).filter(Boolean)) rooms.set(name, Object.assign(new Room(name), { isSaved: true }));
+for (const name of savedRooms().map(roomName).filter(Boolean)) rooms.set(name, new Room(name));
 openRoom(addressedRoom() || FIRST_ROOM);
 connection.connect();

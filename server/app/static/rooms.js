@@ -16,7 +16,6 @@ export class Room {
     this.draft = "";
     this.position = null; // of the last message, in the room's log
     this.joinState = "none"; // then "requested", and "answered" when the server has said yes or no
-    this.isSaved = false; // for the next visit, because the server has let us in
     this.enteredAt = new Date(); // older messages don't count as unread
     this.typing = new Map(); // user: when to stop showing it
   }

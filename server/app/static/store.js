@@ -36,8 +36,18 @@ export function savedRooms() {
   return [...new Set(names.map((name) => name.normalize("NFC")))]; // the server uses NFC too
 }
 
-export function saveRooms(rooms) {
-  write(ROOMS, rooms);
+// Another window of this browser has rooms of its own in the same list, so only this one is added or removed.
+export function saveRoom(name) {
+  const rooms = savedRooms();
+  if (!rooms.includes(name)) write(ROOMS, [...rooms, name]);
+}
+
+export function forgetRoom(name) {
+  write(ROOMS, savedRooms().filter((each) => each !== name));
+}
+
+export function forgetRooms() {
+  write(ROOMS, []);
 }
 
 export function savedName() {
