@@ -17,6 +17,7 @@ from .outline import Slide
 from .plan import Plan
 
 MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable("table")
+LONGEST_NAME = 40  # characters of the line by which a teacher finds a cell
 PAUSE = re.compile(r"^.*\bThis is (?:a|the first|the second) good place to pause.*(?:\n.+)*", re.MULTILINE)
 """The paragraph that tells a reader where to pause, and how to come back."""
 
@@ -36,6 +37,7 @@ class Notes:
         """The sections of a short deck, or None for the full one."""
         self.plan = plan
         self.ends = self._ends()
+        self.runs = self._runs()
 
     def of(self, place: int, number: int) -> str:
         """Return the notes of a slide as HTML, by its place in the outline and its number; ask in their order."""
@@ -50,6 +52,8 @@ class Notes:
         parts += [f"<p><b>{_inline(line)}</b></p>" for line in slide.keys.get("say", [])]
         if "exercise" in slide.keys:
             parts.append(self._exercise(slide))
+        elif told:
+            parts.append(self._cells(place))
         parts.append(self.row(number))
         if place == 0:
             parts.append(self._opening())
@@ -65,7 +69,7 @@ class Notes:
     def row(self, number: int) -> str:
         """Return the row of the plan that begins at the slide with this number."""
         row = self.plan.starts.get(number)
-        return f"<p>The plan: <b>{row[0]} minutes</b>. {_inline(row[-1])}</p>" if row else ""
+        return f"<p>The plan: <b>{row[0]} minutes</b>, from {row[-2]} on. {_inline(row[-1])}</p>" if row else ""
 
     def _ends(self) -> list[int]:
         """The place in the lesson at which each slide ends."""
@@ -80,6 +84,35 @@ class Notes:
                 end = len(self.lesson.cells)
             ends.append(max(end, ends[-1] if ends else 0))
         return ends
+
+    def _cells(self, place: int) -> str:
+        """Which cells to run at a slide, by what they begin with; those that answer a question come after the vote."""
+        slide = self.outline[place]
+        cells = [cell for cell in self.lesson.cells if self.runs.get(cell.id) == place and self._taught(cell)]
+        answers = {*slide.ids("shows"), *(slide.ids("output") if slide.text else [])}
+        told = []
+        for title, wanted in (("Run", False), ("After their answers, run", True)):
+            names = [f"<code>{escape(_begins(cell))}</code>" for cell in cells if (cell.id in answers) == wanted]
+            if names:
+                told.append(f"<p><b>{title}:</b> {' · '.join(names)}</p>")
+        return "".join(told)
+
+    def _runs(self) -> dict[str, int]:
+        """The place of the slide at which each code cell is run: the next one of its section, or its last."""
+        runs: dict[str, int] = {}
+        places = [place for place, slide in enumerate(self.outline) if self._runs_cells(place, slide)]
+        for number, cell in enumerate(self.lesson.cells):
+            here = [each for each in places if self._section(each) == self.lesson.section(cell.id)]
+            if cell.cell_type == "code" and here and not cell.id.startswith("exercise-"):
+                runs[cell.id] = next((each for each in here if self.ends[each] >= number), here[-1])
+        return runs
+
+    def _runs_cells(self, place: int, slide: Slide) -> bool:
+        left_out = self.kept is not None and place + 1 not in self.plan.slides
+        return bool(slide.cells) and not left_out and not {"exercise", "quiz", "summary"} & set(slide.keys)
+
+    def _section(self, place: int) -> str:
+        return self.lesson.section(self.outline[place].cells[-1])
 
     def _above(self, number: int) -> str:
         """The prose between the slide before and this one, without what concludes the one before."""
@@ -155,6 +188,13 @@ class Notes:
 
 def _inline(text: str) -> str:
     return str(MARKDOWN.renderInline(text))
+
+
+def _begins(cell: Cell) -> str:
+    """Return the first line of a cell that isn't an import, as far as it fits."""
+    lines = [line.strip() for line in cell.source.splitlines() if line.strip()]
+    line = next((line for line in lines if not line.startswith(("import ", "from ", "@"))), lines[0])
+    return line.rstrip(":") if len(line) <= LONGEST_NAME else f"{line[:LONGEST_NAME]}…"
 
 
 def _solves(cell: Cell) -> bool:

@@ -14,7 +14,7 @@ class Plan:
 
     def __init__(self, guide: Guide) -> None:
         self.whole = guide.rows("minutes")
-        """The rows: the minutes, the parts, the slides, and what the teacher does."""
+        """The rows: the minutes, the parts, the slides, when it begins (h:mm), and what the teacher does."""
         self.rows = [(row[1], row[2]) for row in self.whole]
         """The parts of each row, such as ``02: 5 to 6, ex 1``, and its slides, such as ``12-15 + 2``."""
         self.slides = {number for _, named in self.rows for number in numbers(named)}

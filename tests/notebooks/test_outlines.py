@@ -174,6 +174,19 @@ def test_what_a_teacher_drops_or_tells_fits_the_plan(path: Path) -> None:
     assert set(told) == {one for one in sections if one not in parts}
 
 
+@per_lesson
+def test_the_notes_of_the_short_deck_name_the_cells_that_a_teacher_runs(path: Path) -> None:
+    """Each of them once, outside exercises, at a slide of the plan; none of a section that the plan leaves out."""
+    lesson = Lesson(path)
+    deck = Deck(lesson, outline.read(path.stem), short=True)
+    notes = "\n".join(deck.slides())
+    named = re.findall(r"<code>(.*?)</code>", " ".join(re.findall(r"<b>(?:Run|After .+?, run):</b>(.*?)</p>", notes)))
+    planned = {name for parts, _ in Plan(Guide(path.stem)).rows for name in planned_names(parts)}
+    cells = [cell for cell in lesson.cells if cell.cell_type == "code" and not cell.id.startswith("exercise-")]
+    taught = [cell for cell in cells if lesson.section(cell.id).partition(" ")[0] in planned]
+    assert len(named) == len(taught)
+
+
 def test_an_unknown_key_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A typing error in an outline is named, and not shown on a slide."""
     (tmp_path / "outlines").mkdir()

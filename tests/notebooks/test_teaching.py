@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from collections import Counter
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
@@ -150,8 +151,10 @@ def test_a_lesson_fits_a_class_of_90_minutes(number: str) -> None:
 
 
 def _check_plan(rows: list[list[str]], minutes: int) -> None:
-    """Assert that a part has a third more than one person needs, give or take a minute."""
+    """Assert that a part has a third more than one person needs, give or take a minute, and begins when it says."""
     assert sum(int(row[0]) for row in rows) == minutes
+    begins = [0, *accumulate(int(row[0]) for row in rows)]
+    assert [row[-2] for row in rows] == [f"{at // 60}:{at % 60:02}" for at in begins[:-1]]
     assert int(rows[0][0]) >= 5
     assert rows[0][-1].startswith("Arriving")
     assert sum(int(row[0]) for row in rows if row[-1].startswith("Slack")) >= 10
