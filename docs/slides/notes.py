@@ -89,13 +89,11 @@ class Notes:
         """Which cells to run at a slide, by what they begin with; those that answer a question come after the vote."""
         slide = self.outline[place]
         cells = [cell for cell in self.lesson.cells if self.runs.get(cell.id) == place and self._taught(cell)]
-        answers = {*slide.ids("shows"), *(slide.ids("output") if slide.text else [])}
-        told = []
-        for title, wanted in (("Run", False), ("After their answers, run", True)):
-            names = [f"<code>{escape(_begins(cell))}</code>" for cell in cells if (cell.id in answers) == wanted]
-            if names:
-                told.append(f"<p><b>{title}:</b> {' · '.join(names)}</p>")
-        return "".join(told)
+        asks = any(line.endswith("?") for line in [slide.title, *slide.text])
+        answers = {*slide.ids("shows"), *slide.ids("output"), *(slide.ids("code")[-1:] if asks else [])}
+        proofs = [cell for cell in cells if cell.id in answers]
+        after = "After their answers, run" if asks or "predict" in slide.keys else "Then run"
+        return _named("Run", [cell for cell in cells if cell not in proofs]) + _named(after, proofs)
 
     def _runs(self) -> dict[str, int]:
         """The place of the slide at which each code cell is run: the next one of its section, or its last."""
@@ -183,11 +181,23 @@ class Notes:
             for wrote, said, answer in self.guide.wrong_answers(title.split(" ")[1])
         )
         alone = f"<p>Alone: <b>{self.guide.minutes(title)} minutes</b>. The slide has the minutes for a class.</p>"
-        return f"{alone}{MARKDOWN.render(task)}<p><b>Expect</b></p><ul>{rows}</ul>"
+        begin = self.lesson.ids.index(slide.one("exercise"))
+        end = next(place for place, cell in enumerate(self.lesson.cells) if place > begin and _solves(cell))
+        cells = [cell for cell in self.lesson.cells[begin:end] if cell.cell_type == "code"]
+        prefix = f"exercise-{title.split(' ')[1]}-"
+        solved = [cell for cell in self.lesson.cells[end:] if cell.cell_type == "code" and cell.id.startswith(prefix)]
+        run = _named("Run", cells) + _named("With the solution, run", solved)
+        return f"{alone}{run}{MARKDOWN.render(task)}<p><b>Expect</b></p><ul>{rows}</ul>"
 
 
 def _inline(text: str) -> str:
     return str(MARKDOWN.renderInline(text))
+
+
+def _named(title: str, cells: list[Cell]) -> str:
+    """Return cells by what they begin with, or nothing if there are none."""
+    names = " · ".join(f"<code>{escape(_begins(cell))}</code>" for cell in cells)
+    return f"<p><b>{title}:</b> {names}</p>" if names else ""
 
 
 def _begins(cell: Cell) -> str:

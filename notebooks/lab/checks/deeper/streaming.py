@@ -18,6 +18,8 @@ from ..verdict import NotYet, judged, reason_of, refuse_stub, result_of, shown
 __all__ = ["check_budget", "check_several"]
 
 MOST_BEFORE = 150  # texts of one answer before the first of another, which is made at the same pace
+ENDLESS = 100_000  # tokens of an answer that somebody has to stop
+AN_HOUR = 3600  # seconds for which a model thinks, and nobody waits
 MOST_AFTER_STOP = 150  # messages that may be on their way when a client says stop, on a busy machine
 ONLY_WEBSOCKET = inspect.Signature(
     [inspect.Parameter("websocket", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=WebSocket)]
@@ -28,12 +30,14 @@ ONLY_WEBSOCKET = inspect.Signature(
 class CountedModel:
     """A model that says how many tokens it has made, and whether it was closed."""
 
-    def __init__(self, count: int, *, error: Exception | None = None, seconds: float = 0) -> None:
+    def __init__(self, count: int, *, error: Exception | None = None, seconds: float = 0, thinks: float = 0) -> None:
+        """Make so many tokens, each after `seconds`; then think for `thinks` seconds, and end or fail."""
         self.made = 0
         self.closed = False
         self._count = count
         self._error = error
         self._seconds = seconds
+        self._thinks = thinks
 
     async def pieces(self) -> AsyncGenerator[str, None]:
         """Make the tokens."""
@@ -42,6 +46,7 @@ class CountedModel:
                 await asyncio.sleep(self._seconds)
                 self.made += 1
                 yield f"word{number} "
+            await asyncio.sleep(self._thinks)
             if self._error is not None:
                 raise self._error
         finally:
@@ -100,7 +105,7 @@ async def _has_nothing_left(within_budget: Any) -> None:
     model, budget = CountedModel(10), {"ana": 0}
     got = [token async for token in within_budget(model.pieces(), "ana", budget)]
     if got or model.made:
-        raise NotYet(f"ana's budget was 0, and the model made {model.made} tokens; look before the first one, too")
+        raise NotYet("ana's budget was 0, and the model was asked for a token; look before the first one, too")
     if budget["ana"] != 0:
         raise NotYet(f"ana's budget was 0 and is {budget['ana']!r} now")
 
@@ -152,7 +157,9 @@ def check_several(several: Any) -> None:
     models: dict[str, CountedModel] = {}
 
     def ask(prompt: str) -> AsyncGenerator[str, None]:
-        model = models[prompt] = CountedModel(400 if prompt == "long" else 3, seconds=0.003)
+        count = {"short": 3, "thinking": 1}.get(prompt, ENDLESS)
+        thinks = AN_HOUR if prompt == "thinking" else 0
+        model = models[prompt] = CountedModel(count, seconds=0.003, thinks=thinks)
         return model.pieces()
 
     @wraps(several)  # so that a verdict names the reader's function and its lines
@@ -172,18 +179,58 @@ def check_several(several: Any) -> None:
             raise NotYet("after stop the model of 'a' wasn't closed; cancel its task and await it, then send the `end`")
         _ask(client, "c", "short")
         _expect_answer(client, "c")
-        _ask(client, "d", "long")
-        client.receive_json("a text of the answer 'd'")
+        _expect_one_stopped(client)
+        _ask(client, "f", "thinking")
+        client.receive_json("a text of the answer 'f'")
         client.leave()
-        trial.wait_ended()
-        if not models["long"].closed:
-            raise NotYet("the client left, and the model of 'd' wasn't closed; cancel every task in a `finally`")
+        _expect_cancelled(trial, models["thinking"])
         if failure := trial.failure():
             raise NotYet(f"the client left, and {failure}")
         trial.connect().leave()
         trial.wait_ended()
         if failure := trial.failure():
             raise NotYet(f"a client left that had asked nothing, and {failure}")
+
+
+def _expect_one_stopped(client: TrialClient) -> None:
+    """Stop the second of two answers that are running; the first goes on until it is stopped, too."""
+    _ask(client, "d", "long")
+    _ask(client, "e", "longer")
+    _expect_text(client, "e", beside="d")
+    client.send_json({"type": "stop", "answer": "e"})
+    _expect_stopped(client, "e", beside="d")
+    _expect_text(client, "d")
+    client.send_json({"type": "stop", "answer": "d"})
+    _expect_stopped(client, "d")
+
+
+def _expect_text(client: TrialClient, answer: str, *, beside: str = "") -> None:
+    """Receive a text of an answer, and nothing else but texts of the one beside it."""
+    for _ in range(MOST_BEFORE):
+        message = client.receive_json(f"a text of the answer {answer!r}")
+        name, kind = (message.get("answer"), message.get("type")) if isinstance(message, dict) else (None, None)
+        if (name, kind) == (answer, "text"):
+            return
+        if (name, kind) != (beside, "text"):
+            raise _unexpected(message, answer, beside)
+    raise NotYet(f"only texts of {beside!r} came; {answer!r} has to be answered at the same time, in a task of its own")
+
+
+def _expect_cancelled(trial: Trial, model: CountedModel) -> None:
+    """Wait for the handler's end, after the client has left; only who cancels its task closes a model that thinks."""
+    try:
+        trial.wait_ended()
+    except NotYet:
+        if failure := trial.failure():
+            raise NotYet(f"the client left, and {failure}") from None
+        if trial.outlived() or model.closed:
+            raise
+        raise NotYet(
+            "the client left while the model of 'f' was thinking, and nothing stopped it; "
+            "cancel every task in a `finally`, and wait for its end"
+        ) from None
+    if not model.closed:
+        raise NotYet("the client left, and the model of 'f' wasn't closed; cancel every task in a `finally`")
 
 
 def _ask(client: TrialClient, answer: str, prompt: str) -> None:
@@ -216,15 +263,20 @@ def _unexpected(message: Any, answer: str, while_running: str) -> NotYet:
     return NotYet(f"{got}; each message needs a `type`, and in `answer` the name of its answer")
 
 
-def _expect_stopped(client: TrialClient, answer: str) -> None:
-    """Receive the end of an answer that was stopped."""
+def _expect_stopped(client: TrialClient, answer: str, *, beside: str = "") -> None:
+    """Receive the end of an answer that was stopped, and nothing else but its texts and those of one beside it."""
     for _ in range(MOST_AFTER_STOP):
         message = client.receive_json(f"the end of {answer!r}, with the reason 'stopped'")
-        if not isinstance(message, dict) or message.get("answer") != answer:
-            after = "after stop for 'b', which had ended, and for 'a'"
-            raise NotYet(f"{after}, {shown(message)} came; end each answer once")
-        if message.get("type") == "end":
+        name, kind = (message.get("answer"), message.get("type")) if isinstance(message, dict) else (None, None)
+        if name == answer and kind == "end":
             break
+        if name == beside and beside and kind == "end":
+            raise NotYet(f"after stop for {answer!r}, {beside!r} ended, too; stop only the answer that is named")
+        if name not in (answer, beside):
+            after = (
+                "after stop for 'b', which had ended, and for 'a'" if answer == "a" else f"after stop for {answer!r}"
+            )
+            raise NotYet(f"{after}, {shown(message)} came; end each answer once")
     else:
         raise NotYet(f"after stop its texts went on; cancel the task of {answer!r}")
     if message.get("reason") != "stopped":

@@ -208,7 +208,7 @@ async def wrong_name(pieces: Pieces, user: str, budget: dict[str, int]) -> Piece
         (collects, "before the first one was passed on; yield each at once"),
         (counts_afterwards, "expected 3; subtract before the `yield`"),
         (counts_answers, "with a budget of 3 it passed"),
-        (starts_without_looking, "look before the first one, too"),
+        (starts_without_looking, "the model was asked for a token; look before the first one, too"),
         (hides_errors, "let its error go on to the caller"),
         (no_generator, "is no async generator"),
         (wrong_name, "wrong_name raised KeyError"),
@@ -420,6 +420,69 @@ async def stops_everything(websocket: WebSocket, ask: Ask) -> None:
     await websocket.close()
 
 
+async def without_a_finally(websocket: WebSocket, ask: Ask) -> None:
+    """Relies on a send that fails, and a model that thinks sends nothing."""
+    await websocket.accept()
+    tasks: dict[str, asyncio.Task[None]] = {}
+    async for message in websocket.iter_json():
+        name = message["answer"]
+        if message["type"] == "ask":
+            tasks[name] = asyncio.create_task(say(websocket, name, ask(message["prompt"])))
+        else:
+            await stop(websocket, name, tasks[name])
+
+
+async def waits_for_a_group(websocket: WebSocket, ask: Ask) -> None:
+    """Its loop simply ends when the client leaves, so the group waits for what nobody cancels."""
+    await websocket.accept()
+    tasks: dict[str, asyncio.Task[None]] = {}
+    async with asyncio.TaskGroup() as group:
+        async for message in websocket.iter_json():
+            name = message["answer"]
+            if message["type"] == "ask":
+                tasks[name] = group.create_task(say(websocket, name, ask(message["prompt"])))
+            else:
+                await stop(websocket, name, tasks[name])
+
+
+async def stops_all_of_them(websocket: WebSocket, ask: Ask) -> None:
+    """Doesn't look at the name."""
+    await websocket.accept()
+    tasks: dict[str, asyncio.Task[None]] = {}
+    try:
+        async for message in websocket.iter_json():
+            name = message["answer"]
+            if message["type"] == "ask":
+                tasks[name] = asyncio.create_task(say(websocket, name, ask(message["prompt"])))
+            else:
+                for each, task in tasks.items():
+                    await stop(websocket, each, task)
+    finally:
+        for task in tasks.values():
+            task.cancel()
+            await asyncio.wait([task])
+
+
+async def stops_all_without_a_word(websocket: WebSocket, ask: Ask) -> None:
+    """Cancels all, and ends only the one that is named."""
+    await websocket.accept()
+    tasks: dict[str, asyncio.Task[None]] = {}
+    try:
+        async for message in websocket.iter_json():
+            name = message["answer"]
+            if message["type"] == "ask":
+                tasks[name] = asyncio.create_task(say(websocket, name, ask(message["prompt"])))
+            else:
+                await stop(websocket, name, tasks[name])
+                for task in tasks.values():
+                    task.cancel()
+                await asyncio.wait(tasks.values())
+    finally:
+        for task in tasks.values():
+            task.cancel()
+            await asyncio.wait([task])
+
+
 async def waits_for_no_task(websocket: WebSocket, ask: Ask) -> None:
     """Waits for all its tasks, also when it has none."""
     await websocket.accept()
@@ -472,11 +535,15 @@ async def unfinished(websocket: WebSocket, ask: Ask) -> None:
         (one_after_the_other, "has to be answered while 'a' is running"),
         (without_names, "in `answer` the name of its answer"),
         (cannot_stop, "after stop its texts went on"),
-        (one_task_only, "expected the reason 'stopped'"),
+        (one_task_only, "after stop its texts went on"),
         (ends_twice, "end each answer once"),
         (stops_silently, "'stopped'"),
         (leaves_a_ghost, "still runs; cancel and await it in a `finally`"),
         (stops_everything, "expected the end of 'a', with the reason 'stopped', but the connection was closed"),
+        (without_a_finally, "the client left, but the task say still runs; cancel and await it in a `finally`"),
+        (waits_for_a_group, "while the model of 'f' was thinking, and nothing stopped it"),
+        (stops_all_of_them, "after stop for 'e', 'd' ended, too; stop only the answer that is named"),
+        (stops_all_without_a_word, "got nothing, expected the end of 'a'"),
         (waits_for_no_task, "a client left that had asked nothing, and waits_for_no_task raised ValueError"),
         (awaits_what_it_cancelled, "the client left, and awaits_what_it_cancelled raised CancelledError"),
         (forgets_accept, 'Need to call "accept" first'),
