@@ -150,14 +150,24 @@ def _refuse_signature(test: Any) -> None:
 
 def _error_of(test: Any, kind: _Kind) -> Exception | None:
     """Run the test on a class, and return the error with which it has failed."""
+    made: list[Any] = []
+
+    def noted(self: Any, *args: Any, **kwargs: Any) -> None:
+        made.append(self)
+        kind.made.__init__(self, *args, **kwargs)
+
+    noting = type(kind.made.__name__, (kind.made,), {"__init__": noted})
 
     @functools.wraps(test)
     def run() -> Exception | None:
         try:
-            test(kind.made)
+            test(noting)
         except Exception as error:
             return error
         return None
 
     error: Exception | None = result_of(run)
+    if not made and (error is None or isinstance(error, AssertionError)):
+        argument = next(iter(inspect.signature(test).parameters))
+        raise NotYet(f"your test never makes an object of its argument; write `quiet = {argument}(…)` in it")
     return error

@@ -147,6 +147,11 @@ def ignores_its_argument(Quiet: Any) -> None:  # noqa: N803
     assert quiet.is_away()
 
 
+def uses_the_notebooks_object(Quiet: Any) -> None:  # noqa: N803
+    """Tests an object that was made outside."""
+    assert RightQuiet(FakeClock().time).is_away()
+
+
 def waits_really(Quiet: Any) -> None:  # noqa: N803
     """Waits for five minutes."""
     quiet = Quiet(time.monotonic)
@@ -184,7 +189,8 @@ WRONG = [
     (wrong_about_the_edge, "fails on a class that is right: AssertionError"),
     (passes_the_object, "fails on a class that is right: TypeError: 'FakeClock' object is not callable"),
     (looks_inside, "fails on a class that is right and has other attributes: AttributeError"),
-    (ignores_its_argument, "passes on a class that says away after exactly five minutes"),
+    (ignores_its_argument, "never makes an object of its argument; write `quiet = Quiet(…)` in it"),
+    (uses_the_notebooks_object, "never makes an object of its argument; write `quiet = Quiet(…)` in it"),
     (waits_really, "waits_really() did not return within"),
     (misspelt, "fails on a class that is right: NameError: name 'fakeclock' is not defined"),
     (two_arguments, "takes (Quiet, clock), expected one argument, the class"),
