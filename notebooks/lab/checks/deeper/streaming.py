@@ -18,9 +18,10 @@ from ..verdict import NotYet, judged, reason_of, refuse_stub, result_of, shown
 __all__ = ["check_budget", "check_several"]
 
 MOST_BEFORE = 150  # texts of one answer before the first of another, which is made at the same pace
-ENDLESS = 100_000  # tokens of an answer that somebody has to stop
-AN_HOUR = 3600  # seconds for which a model thinks, and nobody waits
 MOST_AFTER_STOP = 150  # messages that may be on their way when a client says stop, on a busy machine
+LONG = 2000  # texts of an answer that doesn't end by itself while the check runs
+MORE = 3  # texts that show that an answer goes on
+THINKS = 3600.0  # seconds of a model that only cancelling ends
 ONLY_WEBSOCKET = inspect.Signature(
     [inspect.Parameter("websocket", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=WebSocket)]
 )
@@ -28,10 +29,9 @@ ONLY_WEBSOCKET = inspect.Signature(
 
 
 class CountedModel:
-    """A model that says how many tokens it has made, and whether it was closed."""
+    """A model that says how many tokens it has made, and whether it was closed; `thinks` seconds after its last."""
 
     def __init__(self, count: int, *, error: Exception | None = None, seconds: float = 0, thinks: float = 0) -> None:
-        """Make so many tokens, each after `seconds`; then think for `thinks` seconds, and end or fail."""
         self.made = 0
         self.closed = False
         self._count = count
@@ -105,7 +105,7 @@ async def _has_nothing_left(within_budget: Any) -> None:
     model, budget = CountedModel(10), {"ana": 0}
     got = [token async for token in within_budget(model.pieces(), "ana", budget)]
     if got or model.made:
-        raise NotYet("ana's budget was 0, and the model was asked for a token; look before the first one, too")
+        raise NotYet("ana's budget was 0, and the model was asked; look before the first token, too")
     if budget["ana"] != 0:
         raise NotYet(f"ana's budget was 0 and is {budget['ana']!r} now")
 
@@ -157,9 +157,8 @@ def check_several(several: Any) -> None:
     models: dict[str, CountedModel] = {}
 
     def ask(prompt: str) -> AsyncGenerator[str, None]:
-        count = {"short": 3, "thinking": 1}.get(prompt, ENDLESS)
-        thinks = AN_HOUR if prompt == "thinking" else 0
-        model = models[prompt] = CountedModel(count, seconds=0.003, thinks=thinks)
+        count = 1 if prompt == "think" else LONG if prompt.startswith("long") else 3
+        model = models[prompt] = CountedModel(count, seconds=0.003, thinks=THINKS if prompt == "think" else 0)
         return model.pieces()
 
     @wraps(several)  # so that a verdict names the reader's function and its lines
@@ -174,18 +173,16 @@ def check_several(several: Any) -> None:
         _expect_answer(client, "b", while_running="a")
         client.send_json({"type": "stop", "answer": "b"})  # it has ended already
         client.send_json({"type": "stop", "answer": "a"})
-        _expect_stopped(client, "a")
+        _expect_stopped(client, "a", "stop for 'b', which had ended, and for 'a'")
         if not models["long"].closed:
             raise NotYet("after stop the model of 'a' wasn't closed; cancel its task and await it, then send the `end`")
         _ask(client, "c", "short")
         _expect_answer(client, "c")
         _expect_one_stopped(client)
-        _ask(client, "f", "thinking")
-        client.receive_json("a text of the answer 'f'")
+        _ask(client, "f", "think")
+        _expect_texts(client, "f", 1)
         client.leave()
-        _expect_cancelled(trial, models["thinking"])
-        if failure := trial.failure():
-            raise NotYet(f"the client left, and {failure}")
+        _expect_cancelled(trial, models["think"])
         trial.connect().leave()
         trial.wait_ended()
         if failure := trial.failure():
@@ -193,44 +190,49 @@ def check_several(several: Any) -> None:
 
 
 def _expect_one_stopped(client: TrialClient) -> None:
-    """Stop the second of two answers that are running; the first goes on until it is stopped, too."""
-    _ask(client, "d", "long")
-    _ask(client, "e", "longer")
-    _expect_text(client, "e", beside="d")
+    """Stop one of two answers that are running, see that the other goes on, and stop that one, too."""
+    _ask(client, "d", "longer")
+    _ask(client, "e", "longest")
+    _expect_texts(client, "e", 1, beside="d")
     client.send_json({"type": "stop", "answer": "e"})
-    _expect_stopped(client, "e", beside="d")
-    _expect_text(client, "d")
+    _expect_stopped(client, "e", "stop for 'e'", beside="d")
+    _expect_texts(client, "d", MORE, "more texts of 'd', since only 'e' was stopped")
     client.send_json({"type": "stop", "answer": "d"})
-    _expect_stopped(client, "d")
+    _expect_stopped(client, "d", "stop for 'd'")
 
 
-def _expect_text(client: TrialClient, answer: str, *, beside: str = "") -> None:
-    """Receive a text of an answer, and nothing else but texts of the one beside it."""
-    for _ in range(MOST_BEFORE):
-        message = client.receive_json(f"a text of the answer {answer!r}")
+def _expect_texts(client: TrialClient, answer: str, count: int, expected: str = "", *, beside: str = "") -> None:
+    """Receive texts of an answer, and nothing else but texts of the one beside it."""
+    others = 0
+    while count:
+        message = client.receive_json(expected or f"a text of the answer {answer!r}")
         name, kind = (message.get("answer"), message.get("type")) if isinstance(message, dict) else (None, None)
-        if (name, kind) == (answer, "text"):
-            return
-        if (name, kind) != (beside, "text"):
+        if name == answer and kind == "text":
+            count -= 1
+        elif name == answer and expected:
+            raise NotYet(f"{shown(message)} came, expected {expected}; stop only the task of that name")
+        elif name != beside or kind != "text" or others == MOST_BEFORE:
             raise _unexpected(message, answer, beside)
-    raise NotYet(f"only texts of {beside!r} came; {answer!r} has to be answered at the same time, in a task of its own")
+        else:
+            others += 1
 
 
 def _expect_cancelled(trial: Trial, model: CountedModel) -> None:
-    """Wait for the handler's end, after the client has left; only who cancels its task closes a model that thinks."""
+    """Wait until the handler and its tasks have ended; the model thinks, so they have to be cancelled for that."""
+    still_runs: NotYet | None = None
     try:
         trial.wait_ended()
-    except NotYet:
-        if failure := trial.failure():
-            raise NotYet(f"the client left, and {failure}") from None
-        if trial.outlived() or model.closed:
-            raise
-        raise NotYet(
-            "the client left while the model of 'f' was thinking, and nothing stopped it; "
-            "cancel every task in a `finally`, and wait for its end"
-        ) from None
+    except NotYet as missing:
+        still_runs = missing
+    if failure := trial.failure():
+        raise NotYet(f"the client left, and {failure}")
     if not model.closed:
-        raise NotYet("the client left, and the model of 'f' wasn't closed; cancel every task in a `finally`")
+        raise NotYet(
+            "the client left while the model of 'f' was thinking, and nothing cancelled the task; "
+            "put the loop into a `try`, cancel each task in its `finally`, and wait for it"
+        )
+    if still_runs is not None:
+        raise still_runs
 
 
 def _ask(client: TrialClient, answer: str, prompt: str) -> None:
@@ -263,20 +265,18 @@ def _unexpected(message: Any, answer: str, while_running: str) -> NotYet:
     return NotYet(f"{got}; each message needs a `type`, and in `answer` the name of its answer")
 
 
-def _expect_stopped(client: TrialClient, answer: str, *, beside: str = "") -> None:
-    """Receive the end of an answer that was stopped, and nothing else but its texts and those of one beside it."""
-    for _ in range(MOST_AFTER_STOP):
+def _expect_stopped(client: TrialClient, answer: str, after: str, *, beside: str = "") -> None:
+    """Receive the end of an answer that was stopped, and nothing else but texts of the one beside it."""
+    for _ in range(2 * MOST_AFTER_STOP if beside else MOST_AFTER_STOP):
         message = client.receive_json(f"the end of {answer!r}, with the reason 'stopped'")
-        name, kind = (message.get("answer"), message.get("type")) if isinstance(message, dict) else (None, None)
-        if name == answer and kind == "end":
+        if isinstance(message, dict) and beside and message.get("answer") == beside:
+            if message.get("type") == "text":
+                continue
+            raise NotYet(f"after {after}, {shown(message)} came; stop only the task of that name")
+        if not isinstance(message, dict) or message.get("answer") != answer:
+            raise NotYet(f"after {after}, {shown(message)} came; end each answer once")
+        if message.get("type") == "end":
             break
-        if name == beside and beside and kind == "end":
-            raise NotYet(f"after stop for {answer!r}, {beside!r} ended, too; stop only the answer that is named")
-        if name not in (answer, beside):
-            after = (
-                "after stop for 'b', which had ended, and for 'a'" if answer == "a" else f"after stop for {answer!r}"
-            )
-            raise NotYet(f"{after}, {shown(message)} came; end each answer once")
     else:
         raise NotYet(f"after stop its texts went on; cancel the task of {answer!r}")
     if message.get("reason") != "stopped":

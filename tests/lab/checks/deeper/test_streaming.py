@@ -208,7 +208,7 @@ async def wrong_name(pieces: Pieces, user: str, budget: dict[str, int]) -> Piece
         (collects, "before the first one was passed on; yield each at once"),
         (counts_afterwards, "expected 3; subtract before the `yield`"),
         (counts_answers, "with a budget of 3 it passed"),
-        (starts_without_looking, "the model was asked for a token; look before the first one, too"),
+        (starts_without_looking, "ana's budget was 0, and the model was asked; look before the first token, too"),
         (hides_errors, "let its error go on to the caller"),
         (no_generator, "is no async generator"),
         (wrong_name, "wrong_name raised KeyError"),
@@ -306,7 +306,22 @@ async def forgets_what_has_ended(websocket: WebSocket, ask: Ask) -> None:
         await asyncio.gather(*running, return_exceptions=True)
 
 
-@pytest.mark.parametrize("answer", [several, in_a_group, forgets_what_has_ended])
+async def group_that_cancels(websocket: WebSocket, ask: Ask) -> None:
+    """With a task group, which would wait for its tasks."""
+    await websocket.accept()
+    tasks: dict[str, asyncio.Task[None]] = {}
+    async with asyncio.TaskGroup() as group:
+        async for message in websocket.iter_json():
+            name = message["answer"]
+            if message["type"] == "ask":
+                tasks[name] = group.create_task(say(websocket, name, ask(message["prompt"])))
+            else:
+                await stop(websocket, name, tasks[name])
+        for task in tasks.values():
+            task.cancel()
+
+
+@pytest.mark.parametrize("answer", [several, in_a_group, group_that_cancels, forgets_what_has_ended])
 def test_right_handlers_pass(answer: Any) -> None:
     """However they are written."""
     assert verdict(check_several, answer).startswith("passed: ")
@@ -386,42 +401,18 @@ async def stops_silently(websocket: WebSocket, ask: Ask) -> None:
 
 
 async def leaves_a_ghost(websocket: WebSocket, ask: Ask) -> None:
-    """Forgets the `finally`."""
-    await websocket.accept()
-    tasks: dict[str, asyncio.Task[None]] = {}
-    async for message in websocket.iter_json():
-        name = message["answer"]
-        if message["type"] == "ask":
-            tasks[name] = asyncio.create_task(_never_ends(websocket, name, ask(message["prompt"])))
-        else:
-            await stop(websocket, name, tasks[name])
+    """Cancels its answers, and forgets another task."""
+    ghost = asyncio.create_task(_never_ends())
+    await several(websocket, ask)
+    assert not ghost.done()
 
 
-async def _never_ends(websocket: WebSocket, name: str, pieces: Pieces) -> None:
-    with suppress(WebSocketDisconnect, RuntimeError):
-        await say(websocket, name, pieces)
-        return
+async def _never_ends() -> None:
     await asyncio.sleep(3600)
 
 
-async def stops_everything(websocket: WebSocket, ask: Ask) -> None:
-    """Takes stop for the end of all."""
-    await websocket.accept()
-    tasks: dict[str, asyncio.Task[None]] = {}
-    async for message in websocket.iter_json():
-        name = message["answer"]
-        if message["type"] == "ask":
-            tasks[name] = asyncio.create_task(say(websocket, name, ask(message["prompt"])))
-        else:
-            break
-    for task in tasks.values():
-        task.cancel()
-    await asyncio.gather(*tasks.values(), return_exceptions=True)
-    await websocket.close()
-
-
-async def without_a_finally(websocket: WebSocket, ask: Ask) -> None:
-    """Relies on a send that fails, and a model that thinks sends nothing."""
+async def forgets_finally(websocket: WebSocket, ask: Ask) -> None:
+    """Cancels nothing when its client leaves."""
     await websocket.accept()
     tasks: dict[str, asyncio.Task[None]] = {}
     async for message in websocket.iter_json():
@@ -432,8 +423,8 @@ async def without_a_finally(websocket: WebSocket, ask: Ask) -> None:
             await stop(websocket, name, tasks[name])
 
 
-async def waits_for_a_group(websocket: WebSocket, ask: Ask) -> None:
-    """Its loop simply ends when the client leaves, so the group waits for what nobody cancels."""
+async def group_that_waits(websocket: WebSocket, ask: Ask) -> None:
+    """Its group waits for the tasks, since `iter_json` raises nothing."""
     await websocket.accept()
     tasks: dict[str, asyncio.Task[None]] = {}
     async with asyncio.TaskGroup() as group:
@@ -445,8 +436,8 @@ async def waits_for_a_group(websocket: WebSocket, ask: Ask) -> None:
                 await stop(websocket, name, tasks[name])
 
 
-async def stops_all_of_them(websocket: WebSocket, ask: Ask) -> None:
-    """Doesn't look at the name."""
+async def stops_all(websocket: WebSocket, ask: Ask) -> None:
+    """Stops and ends each answer that is running."""
     await websocket.accept()
     tasks: dict[str, asyncio.Task[None]] = {}
     try:
@@ -463,8 +454,8 @@ async def stops_all_of_them(websocket: WebSocket, ask: Ask) -> None:
             await asyncio.wait([task])
 
 
-async def stops_all_without_a_word(websocket: WebSocket, ask: Ask) -> None:
-    """Cancels all, and ends only the one that is named."""
+async def stops_the_last_first(websocket: WebSocket, ask: Ask) -> None:
+    """Stops and ends the others after the one that was named."""
     await websocket.accept()
     tasks: dict[str, asyncio.Task[None]] = {}
     try:
@@ -473,14 +464,48 @@ async def stops_all_without_a_word(websocket: WebSocket, ask: Ask) -> None:
             if message["type"] == "ask":
                 tasks[name] = asyncio.create_task(say(websocket, name, ask(message["prompt"])))
             else:
-                await stop(websocket, name, tasks[name])
-                for task in tasks.values():
-                    task.cancel()
-                await asyncio.wait(tasks.values())
+                for each in reversed(tasks):
+                    await stop(websocket, each, tasks[each])
     finally:
         for task in tasks.values():
             task.cancel()
             await asyncio.wait([task])
+
+
+async def cancels_all(websocket: WebSocket, ask: Ask) -> None:
+    """Cancels each answer, and ends only the one that was named."""
+    await websocket.accept()
+    tasks: dict[str, asyncio.Task[None]] = {}
+    try:
+        async for message in websocket.iter_json():
+            name = message["answer"]
+            if message["type"] == "ask":
+                tasks[name] = asyncio.create_task(say(websocket, name, ask(message["prompt"])))
+            elif not tasks[name].done():
+                for task in tasks.values():
+                    task.cancel()
+                    await asyncio.wait([task])
+                await websocket.send_json({"type": "end", "answer": name, "reason": "stopped"})
+    finally:
+        for task in tasks.values():
+            task.cancel()
+            await asyncio.wait([task])
+
+
+async def stops_everything(websocket: WebSocket, ask: Ask) -> None:
+    """Takes stop for the end of all."""
+    await websocket.accept()
+    tasks: dict[str, asyncio.Task[None]] = {}
+    async for message in websocket.iter_json():
+        name = message["answer"]
+        if message["type"] == "ask":
+            tasks[name] = asyncio.create_task(say(websocket, name, ask(message["prompt"])))
+        else:
+            break
+    for task in tasks.values():
+        task.cancel()
+    await asyncio.gather(*tasks.values(), return_exceptions=True)
+    await websocket.close()
 
 
 async def waits_for_no_task(websocket: WebSocket, ask: Ask) -> None:
@@ -535,15 +560,16 @@ async def unfinished(websocket: WebSocket, ask: Ask) -> None:
         (one_after_the_other, "has to be answered while 'a' is running"),
         (without_names, "in `answer` the name of its answer"),
         (cannot_stop, "after stop its texts went on"),
-        (one_task_only, "after stop its texts went on"),
+        (one_task_only, "expected the reason 'stopped'"),
         (ends_twice, "end each answer once"),
         (stops_silently, "'stopped'"),
-        (leaves_a_ghost, "still runs; cancel and await it in a `finally`"),
+        (leaves_a_ghost, "the task _never_ends still runs; cancel and await it in a `finally`"),
+        (forgets_finally, "nothing cancelled the task; put the loop into a `try`"),
+        (group_that_waits, "nothing cancelled the task; put the loop into a `try`"),
+        (stops_all, "'stopped'} came; stop only the task of that name"),
+        (stops_the_last_first, "expected more texts of 'd', since only 'e' was stopped; stop only the task"),
+        (cancels_all, "got nothing, expected more texts of 'd', since only 'e' was stopped"),
         (stops_everything, "expected the end of 'a', with the reason 'stopped', but the connection was closed"),
-        (without_a_finally, "the client left, but the task say still runs; cancel and await it in a `finally`"),
-        (waits_for_a_group, "while the model of 'f' was thinking, and nothing stopped it"),
-        (stops_all_of_them, "after stop for 'e', 'd' ended, too; stop only the answer that is named"),
-        (stops_all_without_a_word, "got nothing, expected the end of 'a'"),
         (waits_for_no_task, "a client left that had asked nothing, and waits_for_no_task raised ValueError"),
         (awaits_what_it_cancelled, "the client left, and awaits_what_it_cancelled raised CancelledError"),
         (forgets_accept, 'Need to call "accept" first'),
