@@ -91,6 +91,8 @@ class Notes:
         cells = [cell for cell in self.lesson.cells if self.runs.get(cell.id) == place and self._taught(cell)]
         asks = any(line.endswith("?") for line in [slide.title, *slide.text])
         answers = {*slide.ids("shows"), *slide.ids("output"), *(slide.ids("code")[-1:] if asks else [])}
+        if "predict" in slide.keys:  # what stands below the question in the lesson comes after it in class, too
+            answers.update(self.lesson.ids[self.lesson.ids.index(slide.one("predict")) :])
         proofs = [cell for cell in cells if cell.id in answers]
         after = "After their answers, run" if asks or "predict" in slide.keys else "Then run"
         return _named("Run", [cell for cell in cells if cell not in proofs]) + _named(after, proofs)
