@@ -1,4 +1,4 @@
-"""The loop of the load client in C, where there is a compiler: Python's takes several times as long.
+"""The loop of the load client in C, where there is a compiler: it takes less of the client's core than Python's.
 
 `counter.c` is built once in each process, in a temporary folder. Where that isn't possible, the load client counts
 with `FrameCounter`; the table of a benchmark says which of them has counted.

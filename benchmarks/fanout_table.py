@@ -127,7 +127,7 @@ def _setting(results: Results) -> Sequence[str]:
         "per CPU second: deliveries for each second that the server ran, were its core disturbed by somebody else",
         f"medians of {repetitions}, in brackets the ratio to the first row; {results.minutes:.1f} minutes in all",
         f"{platform.system()} {platform.release()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-        f"the load client reads and counts in {'C' if is_compiled() else 'Python, because there is no C compiler'}",
+        f"the load client reads and counts in {'C' if is_compiled() else 'Python'}",
     )
 
 

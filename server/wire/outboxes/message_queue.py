@@ -125,7 +125,7 @@ class MessageQueue:
         self.size -= message.size
         if self._places and message.key is not None:
             self._places.pop(message.key, None)
-        if self._drained is not None:
+        if self._drained is not None:  # looked at here, too: a call for each message would cost more
             self._notify_drained()
         return message
 

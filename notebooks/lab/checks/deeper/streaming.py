@@ -206,7 +206,7 @@ def _expect_texts(client: TrialClient, answer: str, count: int, expected: str = 
     others = 0
     while count:
         message = client.receive_json(expected or f"a text of the answer {answer!r}")
-        name, kind = (message.get("answer"), message.get("type")) if isinstance(message, dict) else (None, None)
+        name, kind = _name_and_type(message)
         if name == answer and kind == "text":
             count -= 1
         elif name == answer and expected:
@@ -235,6 +235,11 @@ def _expect_cancelled(trial: Trial, model: CountedModel) -> None:
         raise still_runs
 
 
+def _name_and_type(message: Any) -> tuple[Any, Any]:
+    """Return which answer a message belongs to, and what it is; None for what it doesn't say."""
+    return (message.get("answer"), message.get("type")) if isinstance(message, dict) else (None, None)
+
+
 def _ask(client: TrialClient, answer: str, prompt: str) -> None:
     client.send_json({"type": "ask", "answer": answer, "prompt": prompt})
 
@@ -245,7 +250,7 @@ def _expect_answer(client: TrialClient, answer: str, *, while_running: str = "")
     others = 0
     while True:
         message = client.receive_json(f"an answer with the name {answer!r}")
-        name, kind = (message.get("answer"), message.get("type")) if isinstance(message, dict) else (None, None)
+        name, kind = _name_and_type(message)
         if name == answer and kind == "text":
             texts.append(message.get("text"))
         elif name == answer and kind == "end":
@@ -269,13 +274,14 @@ def _expect_stopped(client: TrialClient, answer: str, after: str, *, beside: str
     """Receive the end of an answer that was stopped, and nothing else but texts of the one beside it."""
     for _ in range(2 * MOST_AFTER_STOP if beside else MOST_AFTER_STOP):
         message = client.receive_json(f"the end of {answer!r}, with the reason 'stopped'")
-        if isinstance(message, dict) and beside and message.get("answer") == beside:
-            if message.get("type") == "text":
+        name, kind = _name_and_type(message)
+        if beside and name == beside:
+            if kind == "text":
                 continue
             raise NotYet(f"after {after}, {shown(message)} came; stop only the task of that name")
-        if not isinstance(message, dict) or message.get("answer") != answer:
+        if name != answer:
             raise NotYet(f"after {after}, {shown(message)} came; end each answer once")
-        if message.get("type") == "end":
+        if kind == "end":
             break
     else:
         raise NotYet(f"after stop its texts went on; cancel the task of {answer!r}")

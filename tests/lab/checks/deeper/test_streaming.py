@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -16,6 +16,8 @@ from tests.lab.checks.verdicts import verdict
 
 Pieces = AsyncGenerator[str, None]
 Ask = Callable[[str], Pieces]
+Tasks = dict[str, asyncio.Task[None]]
+OnStop = Callable[[WebSocket, str, Tasks], Awaitable[None]]
 
 
 # exercise 1 of deeper/streaming
@@ -240,27 +242,36 @@ async def stop(websocket: WebSocket, name: str, task: asyncio.Task[None]) -> Non
         await websocket.send_json({"type": "end", "answer": name, "reason": "stopped"})
 
 
-async def several(websocket: WebSocket, ask: Ask) -> None:
-    """The solution."""
+async def answer_all(websocket: WebSocket, ask: Ask, on_stop: OnStop) -> None:
+    """Do what the solution does, with another way to stop: ``on_stop(websocket, name, tasks)``."""
     await websocket.accept()
-    tasks: dict[str, asyncio.Task[None]] = {}
+    tasks: Tasks = {}
     try:
         async for message in websocket.iter_json():
             name = message["answer"]
             if message["type"] == "ask":
                 tasks[name] = asyncio.create_task(say(websocket, name, ask(message["prompt"])))
             else:
-                await stop(websocket, name, tasks[name])
+                await on_stop(websocket, name, tasks)
     finally:
         for task in tasks.values():
             task.cancel()
             await asyncio.wait([task])
 
 
+async def several(websocket: WebSocket, ask: Ask) -> None:
+    """The solution."""
+
+    async def on_stop(websocket: WebSocket, name: str, tasks: Tasks) -> None:
+        await stop(websocket, name, tasks[name])
+
+    await answer_all(websocket, ask, on_stop)
+
+
 async def in_a_group(websocket: WebSocket, ask: Ask) -> None:
     """With a task group and by hand."""
     await websocket.accept()
-    tasks: dict[str, asyncio.Task[None]] = {}
+    tasks: Tasks = {}
     try:
         async with asyncio.TaskGroup() as group:
             while True:
@@ -278,7 +289,7 @@ async def in_a_group(websocket: WebSocket, ask: Ask) -> None:
 async def forgets_what_has_ended(websocket: WebSocket, ask: Ask) -> None:
     """Drops each task when it is done."""
     await websocket.accept()
-    tasks: dict[str, asyncio.Task[None]] = {}
+    tasks: Tasks = {}
 
     async def run(name: str, prompt: str) -> None:
         reason = "stopped"
@@ -309,7 +320,7 @@ async def forgets_what_has_ended(websocket: WebSocket, ask: Ask) -> None:
 async def group_that_cancels(websocket: WebSocket, ask: Ask) -> None:
     """With a task group, which would wait for its tasks."""
     await websocket.accept()
-    tasks: dict[str, asyncio.Task[None]] = {}
+    tasks: Tasks = {}
     async with asyncio.TaskGroup() as group:
         async for message in websocket.iter_json():
             name = message["answer"]
@@ -372,7 +383,7 @@ async def one_task_only(websocket: WebSocket, ask: Ask) -> None:
 async def ends_twice(websocket: WebSocket, ask: Ask) -> None:
     """Says that it was stopped, although it was complete."""
     await websocket.accept()
-    tasks: dict[str, asyncio.Task[None]] = {}
+    tasks: Tasks = {}
     async for message in websocket.iter_json():
         name = message["answer"]
         if message["type"] == "ask":
@@ -386,7 +397,7 @@ async def ends_twice(websocket: WebSocket, ask: Ask) -> None:
 async def stops_silently(websocket: WebSocket, ask: Ask) -> None:
     """Sends no end."""
     await websocket.accept()
-    tasks: dict[str, asyncio.Task[None]] = {}
+    tasks: Tasks = {}
     try:
         async for message in websocket.iter_json():
             name = message["answer"]
@@ -414,7 +425,7 @@ async def _never_ends() -> None:
 async def forgets_finally(websocket: WebSocket, ask: Ask) -> None:
     """Cancels nothing when its client leaves."""
     await websocket.accept()
-    tasks: dict[str, asyncio.Task[None]] = {}
+    tasks: Tasks = {}
     async for message in websocket.iter_json():
         name = message["answer"]
         if message["type"] == "ask":
@@ -426,7 +437,7 @@ async def forgets_finally(websocket: WebSocket, ask: Ask) -> None:
 async def group_that_waits(websocket: WebSocket, ask: Ask) -> None:
     """Its group waits for the tasks, since `iter_json` raises nothing."""
     await websocket.accept()
-    tasks: dict[str, asyncio.Task[None]] = {}
+    tasks: Tasks = {}
     async with asyncio.TaskGroup() as group:
         async for message in websocket.iter_json():
             name = message["answer"]
@@ -438,64 +449,41 @@ async def group_that_waits(websocket: WebSocket, ask: Ask) -> None:
 
 async def stops_all(websocket: WebSocket, ask: Ask) -> None:
     """Stops and ends each answer that is running."""
-    await websocket.accept()
-    tasks: dict[str, asyncio.Task[None]] = {}
-    try:
-        async for message in websocket.iter_json():
-            name = message["answer"]
-            if message["type"] == "ask":
-                tasks[name] = asyncio.create_task(say(websocket, name, ask(message["prompt"])))
-            else:
-                for each, task in tasks.items():
-                    await stop(websocket, each, task)
-    finally:
-        for task in tasks.values():
-            task.cancel()
-            await asyncio.wait([task])
+
+    async def on_stop(websocket: WebSocket, name: str, tasks: Tasks) -> None:
+        for each, task in tasks.items():
+            await stop(websocket, each, task)
+
+    await answer_all(websocket, ask, on_stop)
 
 
 async def stops_the_last_first(websocket: WebSocket, ask: Ask) -> None:
     """Stops and ends the others after the one that was named."""
-    await websocket.accept()
-    tasks: dict[str, asyncio.Task[None]] = {}
-    try:
-        async for message in websocket.iter_json():
-            name = message["answer"]
-            if message["type"] == "ask":
-                tasks[name] = asyncio.create_task(say(websocket, name, ask(message["prompt"])))
-            else:
-                for each in reversed(tasks):
-                    await stop(websocket, each, tasks[each])
-    finally:
-        for task in tasks.values():
-            task.cancel()
-            await asyncio.wait([task])
+
+    async def on_stop(websocket: WebSocket, name: str, tasks: Tasks) -> None:
+        for each in reversed(tasks):
+            await stop(websocket, each, tasks[each])
+
+    await answer_all(websocket, ask, on_stop)
 
 
 async def cancels_all(websocket: WebSocket, ask: Ask) -> None:
     """Cancels each answer, and ends only the one that was named."""
-    await websocket.accept()
-    tasks: dict[str, asyncio.Task[None]] = {}
-    try:
-        async for message in websocket.iter_json():
-            name = message["answer"]
-            if message["type"] == "ask":
-                tasks[name] = asyncio.create_task(say(websocket, name, ask(message["prompt"])))
-            elif not tasks[name].done():
-                for task in tasks.values():
-                    task.cancel()
-                    await asyncio.wait([task])
-                await websocket.send_json({"type": "end", "answer": name, "reason": "stopped"})
-    finally:
-        for task in tasks.values():
-            task.cancel()
-            await asyncio.wait([task])
+
+    async def on_stop(websocket: WebSocket, name: str, tasks: Tasks) -> None:
+        if not tasks[name].done():
+            for task in tasks.values():
+                task.cancel()
+                await asyncio.wait([task])
+            await websocket.send_json({"type": "end", "answer": name, "reason": "stopped"})
+
+    await answer_all(websocket, ask, on_stop)
 
 
 async def stops_everything(websocket: WebSocket, ask: Ask) -> None:
     """Takes stop for the end of all."""
     await websocket.accept()
-    tasks: dict[str, asyncio.Task[None]] = {}
+    tasks: Tasks = {}
     async for message in websocket.iter_json():
         name = message["answer"]
         if message["type"] == "ask":
@@ -511,7 +499,7 @@ async def stops_everything(websocket: WebSocket, ask: Ask) -> None:
 async def waits_for_no_task(websocket: WebSocket, ask: Ask) -> None:
     """Waits for all its tasks, also when it has none."""
     await websocket.accept()
-    tasks: dict[str, asyncio.Task[None]] = {}
+    tasks: Tasks = {}
     try:
         async for message in websocket.iter_json():
             name = message["answer"]
@@ -528,7 +516,7 @@ async def waits_for_no_task(websocket: WebSocket, ask: Ask) -> None:
 async def awaits_what_it_cancelled(websocket: WebSocket, ask: Ask) -> None:
     """The first of its cancelled tasks ends it, and the others are never cancelled."""
     await websocket.accept()
-    tasks: dict[str, asyncio.Task[None]] = {}
+    tasks: Tasks = {}
     try:
         async for message in websocket.iter_json():
             name = message["answer"]
