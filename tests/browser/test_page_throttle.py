@@ -59,6 +59,7 @@ def test_a_page_that_sent_too_much_comes_back_after_a_pause(visit: Visit) -> Non
         ana.page.clock.install()
         ana.page.reload()
         ana.log_in("Ana")
+        ana.until_received('"inbox"')  # before the join is answered it sends nothing, and its clock would stand still
         stop_clock(ana.page)
         for text in ("one", "two", "three", "four", "five"):
             ana.say(text)
