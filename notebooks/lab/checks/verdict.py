@@ -41,6 +41,7 @@ __all__ = [
 
 P = ParamSpec("P")
 
+_OF_TASKS = ("cancel", "cancelled", "done", "result", "exception", "add_done_callback")
 LONGEST = 70  # characters of a value that are shown
 
 
@@ -169,8 +170,8 @@ def reason_of(error: BaseException, function: Any = None) -> str:
     """
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    if isinstance(error, RuntimeError) and isinstance(error.__cause__, StopIteration):
-        error = error.__cause__  # Python replaces it in a coroutine, and says "coroutine" in its text
+    if isinstance(error, RuntimeError) and isinstance(error.__cause__, StopIteration | StopAsyncIteration):
+        error = error.__cause__  # Python replaces it in a coroutine or a generator, and hides the line
     own = getattr(getattr(inspect.unwrap(function), "__code__", None), "co_filename", None)
     lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == own]
     where = linecache.getline(lines[-1].filename, lines[-1].lineno or 0).strip() if lines else ""
@@ -180,8 +181,14 @@ def reason_of(error: BaseException, function: Any = None) -> str:
 def _remedy(error: BaseException) -> str:
     if isinstance(error, StopIteration):
         return "; `next(…)` found nothing there, so look first whether there is something"
+    if isinstance(error, StopAsyncIteration):
+        return "; `anext(…)` found no more there: use `async for`, or catch StopAsyncIteration"
     if isinstance(error, asyncio.CancelledError):
         return "; it comes from a task that was cancelled: wait with `await asyncio.wait([task])`, which only waits"
+    if isinstance(error, TypeError) and str(error).startswith("a coroutine was expected, got <function"):
+        return "; call the function, with its arguments: that makes the coroutine"
+    if isinstance(error, AttributeError) and error.name in _OF_TASKS and "coroutine" in str(error):
+        return "; make a task of the coroutine, with `asyncio.create_task(…)`"
     return "; is an `await` missing?" if "coroutine" in str(error) else ""
 
 

@@ -605,9 +605,36 @@ async def counts_in_a_loop_that_raises(websocket: WebSocket, start: int = 10, pa
         await asyncio.wait([writer])
 
 
+async def makes_no_task(websocket: WebSocket, start: int = 10, pause: float = 1.0) -> None:
+    """Calls the writer, and never starts it."""
+    await websocket.accept()
+    writer = count(websocket, start, pause)
+    await _read(websocket)
+    writer.close()  # or the test would warn of it
+
+
+async def cancels_a_coroutine(websocket: WebSocket, start: int = 10, pause: float = 1.0) -> None:
+    """Takes the coroutine for its task."""
+    await websocket.accept()
+    writer = count(websocket, start, pause)
+    try:
+        writer.cancel()  # type: ignore[attr-defined]
+    finally:
+        writer.close()
+
+
+async def makes_a_task_of_a_function(websocket: WebSocket, start: int = 10, pause: float = 1.0) -> None:
+    """Doesn't call the writer."""
+    await websocket.accept()
+    asyncio.create_task(count)  # type: ignore[arg-type]  # noqa: RUF006
+
+
 @pytest.mark.parametrize(
     ("answer", "help"),
     [
+        (makes_no_task, "`count(…)` was called, and never started: start it with `asyncio.create_task(count(…))`"),
+        (cancels_a_coroutine, "make a task of the coroutine, with `asyncio.create_task(…)`"),
+        (makes_a_task_of_a_function, "call the function, with its arguments: that makes the coroutine"),
         (forgets_an_await_in_the_countdown, "write `await count(…)`"),
         (only_counts, "the client left, but only_counts still runs"),
         (gathers, "the client left, but gathers still runs"),

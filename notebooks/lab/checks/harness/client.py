@@ -26,9 +26,13 @@ class Closed(NamedTuple):
 class TrialClient:
     """A real client that remembers what it sent, so that a verdict can say it."""
 
-    def __init__(self, connection: ClientConnection, failure: Callable[[], str | None]) -> None:
+    def __init__(
+        self, connection: ClientConnection, failure: Callable[[], str | None], hint: Callable[[], str]
+    ) -> None:
+        """`failure` says what the handler has raised, and `hint` why it may be silent."""
         self.connection = connection
         self._failure = failure
+        self._hint = hint
         self._sent: list[str] = []
 
     def __enter__(self) -> Self:
@@ -56,7 +60,7 @@ class TrialClient:
         try:
             return retry_on_timeout(lambda seconds: self.connection.recv(timeout=seconds))
         except TimeoutError:
-            raise NotYet(f"{self._so_far}, got nothing, expected {expected}") from None
+            raise NotYet(f"{self._so_far}, got nothing, expected {expected}{self._hint()}") from None
         except ConnectionClosed:
             raise NotYet(f"{self._so_far}, expected {expected}, but the connection was closed: {self._why()}") from None
 
@@ -96,7 +100,7 @@ class TrialClient:
             return Closed(end.rcvd.code, end.rcvd.reason) if end.rcvd else Closed(1006, "")
         except TimeoutError:
             pass
-        raise NotYet(f"{self._so_far}, expected the server to close, but the connection is still open")
+        raise NotYet(f"{self._so_far}, expected the server to close, but the connection is still open{self._hint()}")
 
     def leave(self, code: int = 1000) -> None:
         """Close the connection, as a browser does when its page is left."""

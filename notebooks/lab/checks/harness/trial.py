@@ -31,6 +31,7 @@ from ..verdict import NotYet, reason_of, refuse_stub, stop_thread
 from .client import TrialClient
 from .time_budget import remaining, retry_on_timeout
 from .unawaited import unawaited
+from .unstarted import unstarted
 
 __all__ = ["Answer", "Trial"]
 
@@ -151,7 +152,7 @@ class Trial:
             NotYet: the handshake was refused or not answered.
         """
         try:
-            return TrialClient(self._connect(path, options), self.failure)
+            return TrialClient(self._connect(path, options), self.failure, self._hint)
         except InvalidStatus as refused:
             self._refuse_refusal(refused.response.status_code)
         except (InvalidHandshake, OSError, EOFError) as error:
@@ -196,6 +197,12 @@ class Trial:
             return None
         refuse_stub(self.handler, self._error)
         return f"{self.name} raised {reason_of(self._error, self.handler)}"
+
+    def _hint(self) -> str:
+        """Return why the handler may be silent, to be added to a sentence; "" if nothing is known."""
+        name = next((found for one in _endpoints(self.handler) if (found := unstarted(one))), None)
+        remedy = f"start it with `asyncio.create_task({name}(…))`, or `await` it"
+        return f"; `{name}(…)` was called, and never started: {remedy}" if name else ""
 
     def outlived(self) -> list[str]:
         """Return the names of the reader's tasks that still ran when the last handler ended."""

@@ -198,9 +198,18 @@ async def wrong_name(pieces: Pieces, user: str, budget: dict[str, int]) -> Piece
             yield piece
 
 
+async def asks_by_hand(pieces: Pieces, user: str, budget: dict[str, int]) -> Pieces:
+    """Doesn't expect that an answer ends before the budget."""
+    async with aclosing(pieces):
+        while budget[user] > 0:
+            budget[user] -= 1
+            yield await anext(pieces)
+
+
 @pytest.mark.parametrize(
     ("answer", "sentence"),
     [
+        (asks_by_hand, "StopAsyncIteration in the line `yield await anext(pieces)`; `anext(…)` found no more there"),
         (stub, "stub is still the stub"),
         (asks_one_too_many, "the model made 4 tokens; look at the budget before you ask again"),
         (never_closes, "the budget was used up and the model wasn't closed"),
@@ -530,6 +539,27 @@ async def awaits_what_it_cancelled(websocket: WebSocket, ask: Ask) -> None:
             await task
 
 
+async def starts_nothing(websocket: WebSocket, ask: Ask) -> None:
+    """Makes a coroutine for each answer, and no task."""
+    await websocket.accept()
+    coroutines = []
+    async for message in websocket.iter_json():
+        if message["type"] == "ask":
+            coroutines.append(say(websocket, message["answer"], ask(message["prompt"])))
+    for coroutine in coroutines:
+        coroutine.close()  # or the test would warn of it
+
+
+async def forgets_ask(websocket: WebSocket, ask: Ask) -> None:
+    """Hands the prompt on, and never asks; the tasks fail, and nobody looks at them."""
+    await websocket.accept()
+    tasks: Tasks = {}
+    async for message in websocket.iter_json():
+        if message["type"] == "ask":
+            tasks[message["answer"]] = asyncio.create_task(say(websocket, message["answer"], message["prompt"]))
+    await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+
 async def forgets_accept(websocket: WebSocket, ask: Ask) -> None:
     """Forgets `accept`."""
     async for message in websocket.iter_json():
@@ -560,6 +590,8 @@ async def unfinished(websocket: WebSocket, ask: Ask) -> None:
         (stops_everything, "expected the end of 'a', with the reason 'stopped', but the connection was closed"),
         (waits_for_no_task, "a client left that had asked nothing, and waits_for_no_task raised ValueError"),
         (awaits_what_it_cancelled, "the client left, and awaits_what_it_cancelled raised CancelledError"),
+        (starts_nothing, "`say(…)` was called, and never started: start it with `asyncio.create_task(say(…))`"),
+        (forgets_ask, '`ask` was never called: `say` needs what `ask(message["prompt"])` returns'),
         (forgets_accept, 'Need to call "accept" first'),
     ],
 )
