@@ -108,7 +108,8 @@ class Deck:
             parts.append(self._table(slide.one("table")))
         if "chart" in slide.keys:
             charts = bars(self.lesson[slide.one("chart")])
-            parts.append('<div class="charts">' + "".join(map(_chart, charts)) + "</div>")
+            fragment = " fragment" if kind == "asks" else ""
+            parts.append(f'<div class="charts{fragment}">{"".join(map(_chart, charts))}</div>')
         if "summary" in slide.keys:
             points = self.lesson.summary(slide.cells[-1])
             kept = numbers(slide.one("short")) if self.short else []
@@ -118,7 +119,9 @@ class Deck:
                 if not kept or number in kept
             )
             parts.append(f"<ul>{items}</ul>")
-        where = f"Predict · {self._where(slide)}" if kind == "asks" else self._where(slide)
+        where = self._where(slide)
+        if kind == "asks":
+            where, kind = f"Predict · {where}", kind + _size(slide.title)
         return _slide(kind, _body(where, _inline(slide.title), "".join(parts)), notes)
 
     def _where(self, slide: Slide) -> str:
@@ -133,8 +136,8 @@ class Deck:
     def _asks(self, slide: Slide) -> bool:
         """Whether a slide asks what its hidden output will be, so that it looks like a prediction."""
         asked = any(line.endswith("?") for line in [slide.title, *slide.text])
-        hidden = "output fragment" in self._code(slide) if "code" in slide.keys else "output" in slide.keys
-        return asked and hidden
+        hidden = "output fragment" in self._code(slide) if "code" in slide.keys else {"output", "chart"} & set(slide.keys)
+        return asked and bool(hidden)
 
     def _source(self, slide: Slide) -> str:
         """The code that a question or an exercise is about."""
@@ -215,14 +218,25 @@ def _asked(kind: str, where: str, question: Question, notes: str, *, answer: str
         f"<b>{'abcd'[number]}</b><span>{_inline(choice)}</span></li>"
         for number, choice in enumerate(question.choices)
     )
-    size = " longer" if len(question.text) > 100 else " long" if len(question.text) > 76 else ""
-    return _slide(
-        kind + size, _body(where, _inline(question.text), f'{context}<ul class="choices">{choices}</ul>{answer}'), notes
-    )
+    story, asked = _parted(question.text)
+    body = _body(where, _inline(asked), f'{context}<ul class="choices">{choices}</ul>{answer}', _inline(story))
+    return _slide(kind + _size(asked), body, notes)
 
 
-def _body(where: str, heading: str, content: str) -> str:
-    return f'<p class="where">{where}</p><h2>{heading}</h2><div class="content">{content}</div>'
+def _parted(question: str) -> tuple[str, str]:
+    """Return the story that leads to a question, which may be empty, and the question itself, the last sentence."""
+    story, _, asked = question.rpartition(". ")
+    return (f"{story}.", asked) if story and asked.endswith("?") else ("", question)
+
+
+def _size(question: str) -> str:
+    """Return the class of a question that is too long for the largest letters."""
+    return " longer" if len(question) > 100 else " long" if len(question) > 76 else ""
+
+
+def _body(where: str, heading: str, content: str, story: str = "") -> str:
+    lead = f'<p class="story">{story}</p>' if story else ""
+    return f'<p class="where">{where}</p>{lead}<h2>{heading}</h2><div class="content">{content}</div>'
 
 
 def _slide(kind: str, body: str, notes: str) -> str:
@@ -239,7 +253,8 @@ def _defined(stub: str) -> str:
 def _taken(slide: Slide) -> int:
     """The pixels that a long heading and lines of text take from the code."""
     lines = sum(-(-len(line) // 80) for line in slide.text)
-    return 40 * lines + 14 * len(slide.text) + 46 * (len(slide.title) > 48)
+    heading = 64 * (len(slide.title) > 44) + 24 if slide.title.endswith("?") else 46 * (len(slide.title) > 48)
+    return 40 * lines + 14 * len(slide.text) + heading
 
 
 def _chart(line: str) -> str:
@@ -248,7 +263,7 @@ def _chart(line: str) -> str:
     values = {name: number for name, _, number in (row.rpartition(" ") for row in rows.split(", "))}
     sizes = {name: float(number.replace(",", "")) for name, number in values.items()}
     drawn = "".join(
-        f'<span>{escape(name)}</span><i style="width: {100 * sizes[name] / max(sizes.values()):.0f}%"></i>'
+        f'<span>{escape(name)}</span><i style="width: {100 * sizes[name] / max(sizes.values()):.1f}%"></i>'
         f"<b>{number}</b>"
         for name, number in values.items()
     )
