@@ -136,7 +136,9 @@ class Deck:
     def _asks(self, slide: Slide) -> bool:
         """Whether a slide asks what its hidden output will be, so that it looks like a prediction."""
         asked = any(line.endswith("?") for line in [slide.title, *slide.text])
-        hidden = "output fragment" in self._code(slide) if "code" in slide.keys else {"output", "chart"} & set(slide.keys)
+        hidden = (
+            "output fragment" in self._code(slide) if "code" in slide.keys else {"output", "chart"} & set(slide.keys)
+        )
         return asked and bool(hidden)
 
     def _source(self, slide: Slide) -> str:

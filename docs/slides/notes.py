@@ -90,7 +90,12 @@ class Notes:
         slide = self.outline[place]
         cells = [cell for cell in self.lesson.cells if self.runs.get(cell.id) == place and self._taught(cell)]
         asks = any(line.endswith("?") for line in [slide.title, *slide.text])
-        answers = {*slide.ids("shows"), *slide.ids("output"), *slide.ids("chart"), *(slide.ids("code")[-1:] if asks else [])}
+        answers = {
+            *slide.ids("shows"),
+            *slide.ids("output"),
+            *slide.ids("chart"),
+            *(slide.ids("code")[-1:] if asks else []),
+        }
         if "predict" in slide.keys:  # what stands below the question in the lesson comes after it in class, too
             answers.update(self.lesson.ids[self.lesson.ids.index(slide.one("predict")) :])
         first = next((place for place, cell in enumerate(cells) if cell.id in answers), len(cells))
