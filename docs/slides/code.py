@@ -74,8 +74,11 @@ def output(texts: list[str], font: float = 0, *, hidden: bool) -> str:
 
 def proof(texts: list[str]) -> str:
     """Return what cells printed, below an answer that a key shows."""
-    rows = escape("\n".join(texts))
-    return f'<pre class="output proof fragment" data-fragment-index="0">{rows}</pre>' if rows else ""
+    rows = "\n".join(texts)
+    widest = max(map(len, rows.splitlines()), default=0)
+    font = next((font for font in _fonts(UNFOLDED) if widest * font * GLYPH <= WIDTH), UNFOLDED)  # else it is folded
+    style = f'style="font-size: {font}px"'
+    return f'<pre class="output proof fragment" {style} data-fragment-index="0">{escape(rows)}</pre>' if rows else ""
 
 
 def _span(lines: str, count: int) -> tuple[int, int]:
