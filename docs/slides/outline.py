@@ -2,6 +2,9 @@
 
 A slide begins with ``## `` and its message. Below it stand lines ``key: value``; ``KEYS`` has them all. Every other
 line is text that is shown: a slide has room for two.
+
+A message that is a question, such as ``What does Ben hear?``, or a line of text that is one, makes a slide a
+prediction: it is violet, and its output or chart comes with a key.
 """
 
 from __future__ import annotations

@@ -213,3 +213,23 @@ def test_a_chart_has_the_numbers_that_the_lesson_stored() -> None:
     ]
     with pytest.raises(ValueError, match="8-is-all-this-necessary-3 has stored no bars"):
         bars(lesson["8-is-all-this-necessary-3"])
+
+
+@per_lesson
+def test_no_question_shows_its_answer(path: Path) -> None:
+    """What the slide of a question is about comes with a key, and in the notes after the vote."""
+    slides = [one for one in Deck(Lesson(path), outline.read(path.stem), short=True).slides() if "Predict · " in one]
+    assert slides
+    for slide in slides:
+        shown, _, notes = slide.partition('<aside class="notes">')
+        answers = re.findall(r'<(?:pre|div) class="(?:output|charts)([^"]*)"', shown)
+        assert all("fragment" in classes for classes in answers), slide
+        assert not re.search(r"After their answers, run:.*<b>Run:", notes, re.DOTALL), slide
+
+
+def test_the_last_sentence_of_a_question_is_its_title() -> None:
+    """The story that leads to it stands above, in smaller letters."""
+    slides = list(Deck(Lesson(NOTEBOOKS / "05-notifications.ipynb"), outline.read("05-notifications")).slides())
+    asked = next(slide for slide in slides if "it is killed" in slide and "Predict · " in slide)
+    assert "<h2>How many times does Ana get this order?</h2>" in asked
+    assert re.search(r'<p class="story">The server has just stored an order\..+over the same file\.</p><h2>', asked)
