@@ -38,6 +38,7 @@ class Notes:
         self.plan = plan
         self.ends = self._ends()
         self.runs = self._runs()
+        self.names = self._names()
 
     def of(self, place: int, number: int) -> str:
         """Return the notes of a slide as HTML, by its place in the outline and its number; ask in their order."""
@@ -60,10 +61,11 @@ class Notes:
         if told:
             parts.append(self._minutes(slide.cells[-1]))
         parts += [*self._explained(slide), explained]
-        if told and (above := self._above(place)):
-            parts.append(f"<p><b>What leads here:</b></p>{MARKDOWN.render(above)}")
-        if below := self._below(place):
-            parts.append(f"<p><b>Then:</b></p>{MARKDOWN.render(below)}")
+        leads, follows = self._around(place) if told else ([], [])
+        follows.append(self._below(place))
+        for name, prose in (("What leads here", leads), ("Then", follows)):
+            if written := "\n\n".join(filter(None, prose)):
+                parts.append(f"<p><b>{name}:</b></p>{MARKDOWN.render(written)}")
         return "".join(parts)
 
     def row(self, number: int) -> str:
@@ -100,13 +102,20 @@ class Notes:
             answers.update(self.lesson.ids[self.lesson.ids.index(slide.one("predict")) :])
         first = next((place for place, cell in enumerate(cells) if cell.id in answers), len(cells))
         after = "After their answers, run" if asks or "predict" in slide.keys else "Then run"
-        return _named("Run", cells[:first]) + _named(after, cells[first:])  # a later cell may need an earlier one
+        return self._named("Run", cells[:first]) + self._named(
+            after, cells[first:]
+        )  # a later cell may need an earlier one
 
     def _runs(self) -> dict[str, int]:
         """The place of the slide at which each code cell is run: the next one of its section, or its last."""
         runs: dict[str, int] = {}
         places = [place for place, slide in enumerate(self.outline) if self._runs_cells(place, slide)]
+        chosen = {one: place for place in places for one in self.outline[place].ids("runs")}
+        skipped = {one for slide in self.outline for one in slide.ids("skips")}
         for number, cell in enumerate(self.lesson.cells):
+            if cell.id in chosen or cell.id in skipped:
+                runs |= {cell.id: chosen[cell.id]} if cell.id in chosen else {}
+                continue
             here = [each for each in places if self._section(each) == self.lesson.section(cell.id)]
             if cell.cell_type == "code" and here and not cell.id.startswith("exercise-"):
                 runs[cell.id] = next((each for each in here if self.ends[each] >= number), here[-1])
@@ -119,15 +128,21 @@ class Notes:
     def _section(self, place: int) -> str:
         return self.lesson.section(self.outline[place].cells[-1])
 
-    def _above(self, number: int) -> str:
-        """The prose between the slide before and this one, without what concludes the one before."""
+    def _around(self, number: int) -> tuple[list[str], list[str]]:
+        """The prose between the slide before and this one, without what concludes the one before.
+
+        First what leads here; then, of a prediction, what follows its vote.
+        """
         first, last = self.ends[number - 1] + 1, self.ends[number]
-        told = []
+        asked = self.outline[number].one("predict")
+        vote = self.lesson.ids.index(asked) if asked else last
+        told: tuple[list[str], list[str]] = ([], [])
         for place in range(first, last + 1):
             cell = self.lesson.cells[place]
             if cell.cell_type == "markdown" and _explains(cell) and self._taught(cell):
-                told.append(self._parted(place)[1] if place == first else cell.source)
-        return "\n\n".join(map(_plain, told))
+                prose = self._parted(place)[1] if place == first else cell.source
+                told[place > vote].append(_plain(prose).strip())
+        return told
 
     def _below(self, number: int) -> str:
         """What concludes a slide: the beginning of the prose that follows its cell."""
@@ -135,7 +150,8 @@ class Notes:
         if number == 0 or place >= len(self.lesson.cells) or self.ends[number - 1 : number + 2].count(place - 1) > 1:
             return ""
         cell = self.lesson.cells[place]
-        return _plain(self._parted(place)[0]) if cell.cell_type == "markdown" and _explains(cell) else ""
+        explains = cell.cell_type == "markdown" and _explains(cell)
+        return _plain(self._parted(place)[0]).strip() if explains else ""
 
     def _taught(self, cell: Cell) -> bool:
         return self.kept is None or self.lesson.section(cell.id) in self.kept
@@ -172,6 +188,21 @@ class Notes:
         new = [name for name in self.helpers if re.search(rf"\b{name.strip('`')}\b", seen)]
         return [f"<p>{_inline(f'{name}: {self.helpers.pop(name)}')}</p>" for name in new]
 
+    def _names(self) -> dict[str, str]:
+        """Each cell's name: its first line that isn't an import and that no cell above it has, as far as it fits."""
+        names: dict[str, str] = {}
+        for cell in self.lesson.cells:
+            lines = [line.strip() for line in cell.source.splitlines() if line.strip()]
+            if cell.cell_type == "code" and lines:
+                told = [_short(line) for line in lines if not line.startswith(("import ", "from ", "@"))] or lines[:1]
+                names[cell.id] = next((line for line in told if line not in names.values()), told[0])
+        return names
+
+    def _named(self, title: str, cells: list[Cell]) -> str:
+        """Return cells by their names, or nothing if there are none."""
+        names = " · ".join(f"<code>{escape(self.names[cell.id])}</code>" for cell in cells)
+        return f"<p><b>{title}:</b> {names}</p>" if names else ""
+
     def _prediction(self, slide: Slide) -> tuple[str, str]:
         """What to ask, expect and say, and the lesson's own explanation."""
         cell = slide.one("predict")
@@ -193,7 +224,7 @@ class Notes:
         cells = [cell for cell in self.lesson.cells[begin:end] if cell.cell_type == "code"]
         prefix = f"exercise-{title.split(' ')[1]}-"
         solved = [cell for cell in self.lesson.cells[end:] if cell.cell_type == "code" and cell.id.startswith(prefix)]
-        run = _named("Run", cells) + _named("With the solution, run", solved)
+        run = self._named("Run", cells) + self._named("With the solution, run", solved)
         return f"{alone}{run}{MARKDOWN.render(task)}<p><b>Expect</b></p><ul>{rows}</ul>"
 
 
@@ -201,16 +232,7 @@ def _inline(text: str) -> str:
     return str(MARKDOWN.renderInline(text))
 
 
-def _named(title: str, cells: list[Cell]) -> str:
-    """Return cells by what they begin with, or nothing if there are none."""
-    names = " · ".join(f"<code>{escape(_begins(cell))}</code>" for cell in cells)
-    return f"<p><b>{title}:</b> {names}</p>" if names else ""
-
-
-def _begins(cell: Cell) -> str:
-    """Return the first line of a cell that isn't an import, as far as it fits."""
-    lines = [line.strip() for line in cell.source.splitlines() if line.strip()]
-    line = next((line for line in lines if not line.startswith(("import ", "from ", "@"))), lines[0])
+def _short(line: str) -> str:
     return line.rstrip(":") if len(line) <= LONGEST_NAME else f"{line[:LONGEST_NAME]}…"
 
 

@@ -34,6 +34,8 @@ KEYS = {
     "short": "of a summary: the points that the 90-minute deck keeps, such as 1-2, 4",
     "promise": "of the title: what the 90-minute deck promises, if it leaves out a part of the lesson's promise",
     "at": "the id of a cell in the section that the slide belongs to, if it names no other",
+    "runs": "the ids of cells that are run at this slide, although they come later in the lesson",
+    "skips": "the ids of cells that a class doesn't run",
     "first": "a line for the speaker's notes: a fact that somebody needs in order to answer this slide's question",
     "say": "a line for the speaker's notes",
 }

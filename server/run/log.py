@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
+import traceback
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,12 +20,26 @@ _by_thread: dict[int, Records] = {}
 
 
 class Log(tuple[logging.LogRecord, ...]):
-    """The records that a server has logged so far; its repr has one line per record, without times."""
+    """The records that a server has logged so far; its repr has one line per record, without times.
+
+    The line of an exception names it, and where in your code it was raised.
+    """
 
     def __str__(self) -> str:
-        return "\n".join(f"{record.levelname:<8} {record.getMessage()}" for record in self)
+        return "\n".join(f"{record.levelname:<8} {record.getMessage().strip()}{_raised(record)}" for record in self)
 
     __repr__ = __str__
+
+
+def _raised(record: logging.LogRecord) -> str:
+    """Return the exception of a record in one line, with the last line of code that is no library's; "" without one."""
+    error = record.exc_info[1] if record.exc_info else None
+    if error is None:
+        return ""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith((sys.prefix, sys.base_prefix, "<"))]
+    where = f", in {own[-1].name}: {own[-1].line}" if own else ""
+    return f": {''.join(traceback.format_exception_only(error)).strip()}{where}"
 
 
 class _Router(logging.Handler):

@@ -350,6 +350,18 @@ class GetNowait(WithAQueue):
         return item, self.prices.pop(item)
 
 
+class GetWithoutAwait(WithAQueue):
+    """`get` without `await`."""
+
+    async def get(self) -> tuple[str, int]:
+        """Looks for the price of a coroutine."""
+        item = self.items.get()
+        try:
+            return item, self.prices.pop(item)  # type: ignore[call-overload, return-value]
+        finally:
+            item.close()  # or the test would warn of it
+
+
 def one_function() -> Any:
     """Half of it."""
     return Solution().put
@@ -390,6 +402,8 @@ WRONG_LATEST = [
     (QueuesEachPrice, "then get() raised KeyError: 'silver'; the item was queued twice: queue it only if no price"),
     (QueuesEachPriceAndKeepsIt, "('gold', 2010), ('silver', 72), expected ('copper', 3); the item was queued twice"),
     (StoresFirst, "got nothing, and get() still waits, expected ('silver', 72); no item has reached it: in `put`,"),
+    (GetWithoutAwait, "in the line `return item, self.prices.pop(item)"),
+    (GetWithoutAwait, "is an `await` missing?"),
     (GetNowait, "the outbox is empty, and get() raised QueueEmpty; wait: `await` the queue's `get()`"),
     (PlainGet, "it may have to wait, so write it with `async def`"),
     (AsyncPut, "put is a coroutine; it never waits, so write it with `def`"),

@@ -324,6 +324,13 @@ async def misspelt(websocket: WebSocket) -> None:
         raise HTTPException(401)
 
 
+async def expects_a_token(websocket: WebSocket) -> None:
+    """Fails without a token."""
+    if websocket.query_params["token"] != "sesame":
+        raise HTTPException(401)
+    await open_door(websocket)
+
+
 async def another_greeting(websocket: WebSocket) -> None:
     """Says something else."""
     if websocket.query_params.get("token") != "sesame":
@@ -367,6 +374,7 @@ async def without_await(websocket: WebSocket) -> None:
 
 
 WRONG_REFUSALS = [
+    (expects_a_token, "raised KeyError: 'token'"),
     (required, 'give it a default, `token: str = ""`, and raise HTTPException(401, …) yourself'),
     (somewhere, "compare the whole token"),
     (ends_with, "compare the whole token"),

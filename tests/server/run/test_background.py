@@ -234,7 +234,9 @@ def test_log_keeps_what_the_handler_raised() -> None:
         [record] = [record for record in running_server.log if record.exc_info]
         assert record.exc_info is not None
         assert isinstance(record.exc_info[1], ValueError)
-        assert "ERROR    Exception in ASGI application" in str(running_server.log)
+        last = str(running_server.log).splitlines()[-1]
+        assert last.startswith("ERROR    Exception in ASGI application: ValueError: ")
+        assert ", in crash: raise ValueError(" in last
 
 
 def test_a_task_that_fails_unseen_is_logged() -> None:
