@@ -92,19 +92,11 @@ class Notes:
         slide = self.outline[place]
         cells = [cell for cell in self.lesson.cells if self.runs.get(cell.id) == place and self._taught(cell)]
         asks = any(line.endswith("?") for line in [slide.title, *slide.text])
-        answers = {
-            *slide.ids("shows"),
-            *slide.ids("output"),
-            *slide.ids("chart"),
-            *(slide.ids("code")[-1:] if asks else []),
-        }
-        if "predict" in slide.keys:  # what stands below the question in the lesson comes after it in class, too
-            answers.update(self.lesson.ids[self.lesson.ids.index(slide.one("predict")) :])
-        first = next((place for place, cell in enumerate(cells) if cell.id in answers), len(cells))
-        after = "After their answers, run" if asks or "predict" in slide.keys else "Then run"
-        return self._named("Run", cells[:first]) + self._named(
-            after, cells[first:]
-        )  # a later cell may need an earlier one
+        if asks or "predict" in slide.keys:  # in JupyterLab the answer stands below them
+            return self._named("After their answers, run", cells)
+        shown = {*slide.ids("shows"), *slide.ids("output"), *slide.ids("chart")}
+        first = next((place for place, cell in enumerate(cells) if cell.id in shown), len(cells))
+        return self._named("Run", cells[:first]) + self._named("Then run", cells[first:])  # some need an earlier one
 
     def _runs(self) -> dict[str, int]:
         """The place of the slide at which each code cell is run: the next one of its section, or its last."""
