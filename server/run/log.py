@@ -32,14 +32,19 @@ class Log(tuple[logging.LogRecord, ...]):
 
 
 def _raised(record: logging.LogRecord) -> str:
-    """Return the exception of a record in one line, with the last line of code that is no library's; "" without one."""
+    """Return the exception of a record in one line, with the last line of code that is no library's; "" without one.
+
+    Of a group of exceptions, take the first.
+    """
     error = record.exc_info[1] if record.exc_info else None
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
     if error is None:
         return ""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not frame.filename.startswith((sys.prefix, sys.base_prefix, "<"))]
     where = f", in {own[-1].name}: {own[-1].line}" if own else ""
-    return f": {''.join(traceback.format_exception_only(error)).strip()}{where}"
+    return f": {type(error).__name__}: {' '.join(str(error).split())}{where}"
 
 
 class _Router(logging.Handler):

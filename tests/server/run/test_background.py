@@ -235,8 +235,31 @@ def test_log_keeps_what_the_handler_raised() -> None:
         assert record.exc_info is not None
         assert isinstance(record.exc_info[1], ValueError)
         last = str(running_server.log).splitlines()[-1]
-        assert last.startswith("ERROR    Exception in ASGI application: ValueError: ")
-        assert ", in crash: raise ValueError(" in last
+        assert last.startswith(
+            "ERROR    Exception in ASGI application: ValueError: the handler's own mistake, in crash: "
+        )
+        assert last.endswith('raise ValueError("the handler\'s own mistake")')
+
+
+def test_the_log_of_a_group_names_its_first_error_in_one_line() -> None:
+    """A handler with a task group that fails: the log has a line for it, and no traceback of twenty."""
+    app = FastAPI()
+
+    @app.websocket("/ws")
+    async def ws(websocket: WebSocket) -> None:
+        await websocket.accept()
+
+        async def fail() -> None:
+            raise KeyError("two\nlines")
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail())
+
+    with serve(app) as running_server:
+        with connect(running_server.url("/ws")) as websocket, pytest.raises(ConnectionClosed):
+            websocket.recv(timeout=15)
+        [last] = [line for line in str(running_server.log).splitlines() if line.startswith("ERROR")]
+    assert last.endswith(r"""KeyError: 'two\nlines', in fail: raise KeyError("two\nlines")""")
 
 
 def test_a_task_that_fails_unseen_is_logged() -> None:
