@@ -96,7 +96,10 @@ def load(name: str, folder: Path = RESULTS) -> Record:
 
 
 def digest(sources: Iterable[str]) -> str:
-    """Return a hash of what the sources do: of their syntax, without comments, docstrings and layout."""
+    """Return a hash of what the sources do: of their syntax, without comments, docstrings and layout.
+
+    It is the same under every Python that this project supports.
+    """
     total = hashlib.sha256()
     for path in files(sources):
         total.update(path.relative_to(ROOT).as_posix().encode())
@@ -123,9 +126,25 @@ def files(sources: Iterable[str]) -> list[Path]:
 def _code(text: str) -> str:
     tree = ast.parse(text)
     for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):  # Python 3.12.1 has empty texts in some
+            node.values = [part for part in node.values if not isinstance(part, ast.Constant) or part.value]
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [part for part in node.body if not _is_text(part)] or [ast.Pass()]
-    return ast.unparse(tree)
+    return _written(tree)
+
+
+def _written(node: object) -> str:
+    """Return a syntax tree as text.
+
+    `ast.unparse` writes an f-string in other quotes from Python 3.12 on, and `ast.dump` has fields that are empty in
+    some versions and missing in others. So the empty ones are left out.
+    """
+    if isinstance(node, list):
+        return f"[{', '.join(map(_written, node))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = [f"{name}={_written(value)}" for name, value in ast.iter_fields(node) if value is not None and value != []]
+    return f"{type(node).__name__}({', '.join(fields)})"
 
 
 def _is_text(node: ast.stmt) -> bool:

@@ -74,6 +74,14 @@ def test_a_digest_is_of_what_the_code_does(monkeypatch: pytest.MonkeyPatch, tmp_
     assert digest_of("def double(x):\n    return x * x\n") != first
 
 
+def test_a_digest_is_the_same_under_every_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What is measured under one is checked under all: quotes in f-strings, empty fields, and None."""
+    monkeypatch.setattr("benchmarks.record.ROOT", tmp_path)
+    source = "class A:\n    def f(self, x=None, *, y=[]):\n        return f\"{', '.join(x)!r:>{y}} of {y[0]['z']}\"\n"
+    (tmp_path / "source.py").write_text(source)
+    assert digest(["source.py"]) == "7240dbd6812e944e"
+
+
 def test_a_source_that_is_gone_is_an_error() -> None:
     """A file that was moved is no reason to watch one less."""
     with pytest.raises(FileNotFoundError, match=r"'no/such\.py'"):
