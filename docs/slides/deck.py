@@ -136,10 +136,9 @@ class Deck:
     def _asks(self, slide: Slide) -> bool:
         """Whether a slide asks what its hidden output will be, so that it looks like a prediction."""
         asked = any(line.endswith("?") for line in [slide.title, *slide.text])
-        hidden = (
-            "output fragment" in self._code(slide) if "code" in slide.keys else {"output", "chart"} & set(slide.keys)
-        )
-        return asked and bool(hidden)
+        if "code" in slide.keys:
+            return asked and "output fragment" in self._code(slide)
+        return asked and ("output" in slide.keys or "chart" in slide.keys)
 
     def _source(self, slide: Slide) -> str:
         """The code that a question or an exercise is about."""

@@ -100,13 +100,11 @@ class Notes:
 
     def _runs(self) -> dict[str, int]:
         """The place of the slide at which each code cell is run: the next one of its section, or its last."""
-        runs: dict[str, int] = {}
         places = [place for place, slide in enumerate(self.outline) if self._runs_cells(place, slide)]
-        chosen = {one: place for place in places for one in self.outline[place].ids("runs")}
+        runs = {one: place for place in places for one in self.outline[place].ids("runs")}
         skipped = {one for slide in self.outline for one in slide.ids("skips")}
         for number, cell in enumerate(self.lesson.cells):
-            if cell.id in chosen or cell.id in skipped:
-                runs |= {cell.id: chosen[cell.id]} if cell.id in chosen else {}
+            if cell.id in runs or cell.id in skipped:
                 continue
             here = [each for each in places if self._section(each) == self.lesson.section(cell.id)]
             if cell.cell_type == "code" and here and not cell.id.startswith("exercise-"):
@@ -128,13 +126,14 @@ class Notes:
         first, last = self.ends[number - 1] + 1, self.ends[number]
         asked = self.outline[number].one("predict")
         vote = self.lesson.ids.index(asked) if asked else last
-        told: tuple[list[str], list[str]] = ([], [])
+        leads: list[str] = []
+        follows: list[str] = []
         for place in range(first, last + 1):
             cell = self.lesson.cells[place]
             if cell.cell_type == "markdown" and _explains(cell) and self._taught(cell):
                 prose = self._parted(place)[1] if place == first else cell.source
-                told[place > vote].append(_plain(prose).strip())
-        return told
+                (follows if place > vote else leads).append(_plain(prose).strip())
+        return leads, follows
 
     def _below(self, number: int) -> str:
         """What concludes a slide: the beginning of the prose that follows its cell."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import sys
+import sysconfig
 import threading
 import traceback
 from collections import deque
@@ -13,6 +13,8 @@ from contextlib import contextmanager
 __all__ = ["Log", "Records", "keep_log"]
 
 LENGTH = 1_000  # records kept for each server; the oldest are dropped
+
+_LIBRARIES = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 Records = deque[logging.LogRecord]
 
@@ -42,7 +44,7 @@ def _raised(record: logging.LogRecord) -> str:
     if error is None:
         return ""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not frame.filename.startswith((sys.prefix, sys.base_prefix, "<"))]
+    own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)]
     where = f", in {own[-1].name}: {own[-1].line}" if own else ""
     return f": {type(error).__name__}: {' '.join(str(error).split())}{where}"
 

@@ -41,8 +41,8 @@ __all__ = [
 
 P = ParamSpec("P")
 
-_OF_TASKS = ("cancel", "cancelled", "done", "result", "exception", "add_done_callback")
 LONGEST = 70  # characters of a value that are shown
+TASK_METHODS = ("cancel", "cancelled", "done", "result", "exception", "add_done_callback")
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ def _remedy(error: BaseException) -> str:
         return "; it comes from a task that was cancelled: wait with `await asyncio.wait([task])`, which only waits"
     if isinstance(error, TypeError) and str(error).startswith("a coroutine was expected, got <function"):
         return "; call the function, with its arguments: that makes the coroutine"
-    if isinstance(error, AttributeError) and error.name in _OF_TASKS and "coroutine" in str(error):
+    if isinstance(error, AttributeError) and error.name in TASK_METHODS and "coroutine" in str(error):
         return "; make a task of the coroutine, with `asyncio.create_task(…)`"
     return "; is an `await` missing?" if "coroutine" in str(error) else ""
 

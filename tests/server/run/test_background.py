@@ -72,6 +72,15 @@ def echo_app() -> FastAPI:
         await websocket.accept()
         raise ValueError("the handler's own mistake")
 
+    @app.websocket("/group")
+    async def group(websocket: WebSocket) -> None:
+        async def fail() -> None:
+            raise KeyError("two\nlines")
+
+        await websocket.accept()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(fail())
+
     return app
 
 
@@ -243,20 +252,8 @@ def test_log_keeps_what_the_handler_raised() -> None:
 
 def test_the_log_of_a_group_names_its_first_error_in_one_line() -> None:
     """A handler with a task group that fails: the log has a line for it, and no traceback of twenty."""
-    app = FastAPI()
-
-    @app.websocket("/ws")
-    async def ws(websocket: WebSocket) -> None:
-        await websocket.accept()
-
-        async def fail() -> None:
-            raise KeyError("two\nlines")
-
-        async with asyncio.TaskGroup() as group:
-            group.create_task(fail())
-
-    with serve(app) as running_server:
-        with connect(running_server.url("/ws")) as websocket, pytest.raises(ConnectionClosed):
+    with serve(echo_app()) as running_server:
+        with connect(running_server.url("/group")) as websocket, pytest.raises(ConnectionClosed):
             websocket.recv(timeout=15)
         [last] = [line for line in str(running_server.log).splitlines() if line.startswith("ERROR")]
     assert last.endswith(r"""KeyError: 'two\nlines', in fail: raise KeyError("two\nlines")""")
