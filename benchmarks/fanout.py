@@ -202,7 +202,7 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     return Plan(
         rows=tuple(known[key] for key in keys),
         sizes=sizes,
-        repetitions=arguments.repetitions or (1 if arguments.quick else 2),
+        repetitions=arguments.repetitions or (1 if arguments.quick else 3),
         seconds=0.5 if arguments.quick else 0.7,
         muted=max((size for size in sizes if size <= 1_000), default=1_000),
     )
@@ -214,7 +214,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--rows", help=f"only these: {','.join(row.key for row in (*ROWS, *ELSEWHERE))}")
     parser.add_argument("--name", default="fanout", help="what record, table and plot are called")
     parser.add_argument("--sizes", help="numbers of connections, 100,1000,4000, quick 100,1000")
-    parser.add_argument("--repetitions", type=int, help="how often everything is measured; 2, quick 1")
+    parser.add_argument("--repetitions", type=int, help="how often everything is measured; 3, quick 1")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the record, the table and the plot")
     return parser.parse_args()
 
