@@ -18,7 +18,7 @@ class ReceiveQueue:
 
     def __init__(self) -> None:
         self._events: deque[Any] | None = None  # an empty deque takes 600 bytes
-        self._waiters: list[asyncio.Future[None]] = []
+        self._waiters: tuple[asyncio.Future[None], ...] = ()  # an empty list takes 56 bytes, this nothing
 
     def empty(self) -> bool:
         """Return whether nothing is queued."""
@@ -37,11 +37,11 @@ class ReceiveQueue:
         """Wait for the next event and return it."""
         while not self._events:
             waiter = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
+            self._waiters += (waiter,)
             try:
                 await waiter
             finally:
-                self._waiters.remove(waiter)
+                self._waiters = tuple(other for other in self._waiters if other is not waiter)
         event = self._events.popleft()
         if not self._events:
             self._events = None
@@ -59,7 +59,7 @@ class WritableEvent:
 
     def __init__(self) -> None:
         self._is_set = True
-        self._waiters: list[asyncio.Future[None]] = []
+        self._waiters: tuple[asyncio.Future[None], ...] = ()
 
     def is_set(self) -> bool:
         """Return whether the transport takes more."""
@@ -80,11 +80,11 @@ class WritableEvent:
         """Return as soon as the transport takes more."""
         if not self._is_set:
             waiter = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
+            self._waiters += (waiter,)
             try:
                 await waiter
             finally:
-                self._waiters.remove(waiter)
+                self._waiters = tuple(other for other in self._waiters if other is not waiter)
 
 
 class LightProtocol(WebSocketsSansIOProtocol):
