@@ -172,19 +172,24 @@ def measure_capacity(frames: int, size: int, seconds: float) -> Capacity:
 
 
 def run(plan: Plan, folder: str, say: Callable[[str], None]) -> Results:
-    """Measure every row in turn, and all of it again for each repetition."""
+    """Measure every row in turn for each size, and all of it again for each repetition.
+
+    Rows that are compared are measured shortly after each other: a machine's speed changes within minutes.
+    """
     results = Results(sizes=plan.sizes, muted_size=plan.muted, in_flight=IN_FLIGHT, flood=FLOOD >> 20)
     for row in plan.rows:
         results.rows[row.key] = Figures(name=row.name)
-    for repetition in range(plan.repetitions):
-        for row in plan.rows:
-            figures = results.rows[row.key]
-            say(f"{repetition + 1} of {plan.repetitions}: {row.name}")
-            for size in plan.sizes:
+    for repetition in range(1, plan.repetitions + 1):
+        for size in plan.sizes:
+            say(f"{repetition} of {plan.repetitions}: {size:,} connections")
+            for row in plan.rows:
+                figures = results.rows[row.key]
                 with figures.noting(f"{size:,}"):
                     figures.samples.setdefault(size, []).append(measure(row, size, plan.seconds, folder))
-            with figures.noting("never reads"):
-                figures.muted.append(measure_muted(row, plan.muted, plan.seconds, folder))
+        say(f"{repetition} of {plan.repetitions}: beside one that never reads")
+        for row in plan.rows:
+            with results.rows[row.key].noting("never reads"):
+                results.rows[row.key].muted.append(measure_muted(row, plan.muted, plan.seconds, folder))
     say("the load client alone")
     for frames in (1, IN_FLIGHT):
         with next(iter(results.rows.values())).noting("the load client alone"):
