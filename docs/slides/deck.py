@@ -135,10 +135,9 @@ class Deck:
 
     def _asks(self, slide: Slide) -> bool:
         """Whether a slide asks what its hidden output will be, so that it looks like a prediction."""
-        asked = any(line.endswith("?") for line in [slide.title, *slide.text])
         if "code" in slide.keys:
-            return asked and "output fragment" in self._code(slide)
-        return asked and ("output" in slide.keys or "chart" in slide.keys)
+            return slide.asks and "output fragment" in self._code(slide)
+        return slide.asks and ("output" in slide.keys or "chart" in slide.keys)
 
     def _source(self, slide: Slide) -> str:
         """The code that a question or an exercise is about."""

@@ -63,7 +63,8 @@ class Notes:
         parts += [*self._explained(slide), explained]
         leads, follows = self._around(place) if told else ([], [])
         follows.append(self._below(place))
-        for name, prose in (("What leads here", leads), ("Then", follows)):
+        lead = "What leads here, for you alone" if slide.asks else "What leads here"  # the lesson may answer there
+        for name, prose in ((lead, leads), ("Then", follows)):
             if written := "\n\n".join(filter(None, prose)):
                 parts.append(f"<p><b>{name}:</b></p>{MARKDOWN.render(written)}")
         return "".join(parts)
@@ -91,8 +92,7 @@ class Notes:
         """Which cells to run at a slide, by what they begin with; those that answer a question come after the vote."""
         slide = self.outline[place]
         cells = [cell for cell in self.lesson.cells if self.runs.get(cell.id) == place and self._taught(cell)]
-        asks = any(line.endswith("?") for line in [slide.title, *slide.text])
-        if asks or "predict" in slide.keys:  # in JupyterLab the answer stands below them
+        if slide.asks:  # in JupyterLab the answer stands below them
             return self._named("After their answers, run", cells)
         shown = {*slide.ids("shows"), *slide.ids("output"), *slide.ids("chart")}
         first = next((place for place, cell in enumerate(cells) if cell.id in shown), len(cells))

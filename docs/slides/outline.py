@@ -59,6 +59,11 @@ class Slide:
         return re.split(r",\s*", self.one(key)) if key in self.keys else []
 
     @property
+    def asks(self) -> bool:
+        """Whether a class votes here: it is a prediction, or its title or a line of its text is a question."""
+        return "predict" in self.keys or any(line.endswith("?") for line in [self.title, *self.text])
+
+    @property
     def cells(self) -> list[str]:
         """The ids of all cells that the slide names, the one that it is about last."""
         found = [self.one("at"), self.one("table").split(",")[0], *self.ids("code"), self.one("predict")]
