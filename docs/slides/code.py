@@ -15,6 +15,7 @@ SMALLEST, LARGEST, OUTPUT = 20, 34, 38  # pixels; the last is for an output that
 UNFOLDED = 24  # pixels: rather than smaller than this, the lines of an output are folded
 GLYPH, LEADING = 0.605, 1.35  # width and height of a character, in units of its font
 BLANK = 0.5  # the height of an empty line of code, in lines
+INDENT = 2  # characters by which the rest of a folded line is moved to the right, as in deck.css
 PADDING = 34  # around a block, above and below
 
 
@@ -44,11 +45,16 @@ def fitting(rows: list[str], printed: list[str], taken: int = 0, largest: int = 
         *((font, True) for font in _fonts(largest)),
     ]:
         room = int(WIDTH / font / GLYPH)
-        tall = sum(1 if row else BLANK for row in rows) + sum(-(-max(1, len(row)) // room) for row in printed)
+        tall = sum(1 if row else BLANK for row in rows) + sum(_folded(row, room) for row in printed)
         height = tall * font * LEADING + PADDING * (2 if printed else 1) + taken
         if columns <= room and (fold or longest <= room) and height <= HEIGHT:
             return font
     raise ValueError(f"{len(rows)} lines of code and {len(printed)} of output are too many; show some of the lines")
+
+
+def _folded(row: str, room: int) -> int:
+    """Return how many lines a row of output takes where there is room for so many characters."""
+    return 1 + max(0, -(-(len(row) - room) // (room - INDENT)))
 
 
 def _fonts(largest: int, smallest: int = SMALLEST) -> list[float]:
@@ -69,7 +75,7 @@ def output(texts: list[str], font: float = 0, *, hidden: bool) -> str:
     """Return what cells printed; hidden, it comes with a key."""
     font = font or fitting([], [row for text in texts for row in [*text.splitlines(), ""]], largest=OUTPUT)
     kind = "output fragment" if hidden else "output"
-    return "".join(f'<pre class="{kind}" style="font-size: {font}px">{escape(text)}</pre>' for text in texts)
+    return "".join(f'<pre class="{kind}" style="font-size: {font}px">{_rows(text)}</pre>' for text in texts)
 
 
 def proof(texts: list[str]) -> str:
@@ -78,7 +84,12 @@ def proof(texts: list[str]) -> str:
     widest = max(map(len, rows.splitlines()), default=0)
     font = next((font for font in _fonts(UNFOLDED) if widest * font * GLYPH <= WIDTH), UNFOLDED)  # else it is folded
     style = f'style="font-size: {font}px"'
-    return f'<pre class="output proof fragment" {style} data-fragment-index="0">{escape(rows)}</pre>' if rows else ""
+    return f'<pre class="output proof fragment" {style} data-fragment-index="0">{_rows(rows)}</pre>' if rows else ""
+
+
+def _rows(printed: str) -> str:
+    """Return an output as HTML, each line a span, so that the rest of a folded line can be indented."""
+    return "".join(f'<span class="line">{escape(row)}</span>' for row in printed.splitlines())
 
 
 def _span(lines: str, count: int) -> tuple[int, int]:
