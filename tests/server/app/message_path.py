@@ -48,6 +48,8 @@ BACKGROUND = (
     "_Router",
 )
 """Functions that run by the clock, or belong to the server of a test: not part of a message's path."""
+EXPRESSIONS = ("<genexpr>", "<listcomp>", "<dictcomp>", "<setcomp>")
+"""Code objects that are no functions to look up; from Python 3.12 on most of them are part of the function itself."""
 
 
 class Hop(NamedTuple):
@@ -103,7 +105,7 @@ class Trace:
         if event != "call" or code in self._seen or not code.co_filename.startswith(str(ROOT)):
             return
         self._seen.add(code)
-        if not any(part in BACKGROUND for part in code.co_qualname.split(".")):
+        if code.co_name not in EXPRESSIONS and not any(part in BACKGROUND for part in code.co_qualname.split(".")):
             file = str(Path(code.co_filename).relative_to(ROOT))
             self.path.append(Hop(file, code.co_qualname, _first_line(code)))
 
