@@ -7,6 +7,7 @@ to it, and what stands below its cell concludes it.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from html import escape
 
 from markdown_it import MarkdownIt
@@ -93,7 +94,9 @@ class Notes:
         slide = self.outline[place]
         cells = [cell for cell in self.lesson.cells if self.runs.get(cell.id) == place and self._taught(cell)]
         if slide.asks:  # in JupyterLab the answer stands below them
-            return self._named("After their answers, run", cells)
+            kept = any(each == place - 1 for each in self.runs.values()) and not self.outline[place - 1].asks
+            order = " (first the cells of the slide before, if you kept them)" if kept else ""
+            return self._named(f"After their answers{order}, run", cells)
         shown = {*slide.ids("shows"), *slide.ids("output"), *slide.ids("chart")}
         first = next((place for place, cell in enumerate(cells) if cell.id in shown), len(cells))
         return self._named("Run", cells[:first]) + self._named("Then run", cells[first:])  # some need an earlier one
@@ -161,7 +164,8 @@ class Notes:
         goals = re.search(r"^You will\n\n(.+?)(?=\n\n)", self.lesson.cells[0].source, re.MULTILINE | re.DOTALL)
         told = self.guide.introduction() if self.kept is not None else ""
         drawing = MARKDOWN.render(self.guide.drawing())
-        return f"<p>You will</p>{MARKDOWN.render(goals[1] if goals else '')}{MARKDOWN.render(told)}{drawing}"
+        aims = "<p>The aims, for you alone until the summary, because they answer some votes. You will</p>"
+        return f"{aims}{MARKDOWN.render(goals[1] if goals else '')}{MARKDOWN.render(told)}{drawing}"
 
     def _minutes(self, cell_id: str) -> str:
         """The minutes of a section, once."""
@@ -180,14 +184,15 @@ class Notes:
         return [f"<p>{_inline(f'{name}: {self.helpers.pop(name)}')}</p>" for name in new]
 
     def _names(self) -> dict[str, str]:
-        """Each cell's name: its first line that isn't an import and that no cell above it has, as far as it fits."""
-        names: dict[str, str] = {}
+        """Each cell's name: its first line that isn't an import and that no other cell has, as far as it fits."""
+        lines: dict[str, list[str]] = {}
         for cell in self.lesson.cells:
-            lines = [line.strip() for line in cell.source.splitlines() if line.strip()]
-            if cell.cell_type == "code" and lines:
-                told = [_short(line) for line in lines if not line.startswith(("import ", "from ", "@"))] or lines[:1]
-                names[cell.id] = next((line for line in told if line not in names.values()), told[0])
-        return names
+            written = [line.strip() for line in cell.source.splitlines() if line.strip()]
+            if cell.cell_type == "code" and written:
+                told = [_short(line) for line in written if not line.startswith(("import ", "from ", "@"))]
+                lines[cell.id] = told or written[:1]
+        cells_with = Counter(line for told in lines.values() for line in set(told))
+        return {one: next((line for line in told if cells_with[line] == 1), told[0]) for one, told in lines.items()}
 
     def _named(self, title: str, cells: list[Cell]) -> str:
         """Return cells by their names, or nothing if there are none."""

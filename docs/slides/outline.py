@@ -60,8 +60,12 @@ class Slide:
 
     @property
     def asks(self) -> bool:
-        """Whether a class votes here: it is a prediction, or its title or a line of its text is a question."""
-        return "predict" in self.keys or any(line.endswith("?") for line in [self.title, *self.text])
+        """Whether a class votes here: it is a prediction, or its title or a line of its text is a question.
+
+        A table hides nothing, so its title may be a question.
+        """
+        asked = any(line.endswith("?") for line in [self.title, *self.text])
+        return "predict" in self.keys or (asked and "table" not in self.keys)
 
     @property
     def cells(self) -> list[str]:

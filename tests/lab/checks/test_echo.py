@@ -605,6 +605,34 @@ async def counts_in_a_loop_that_raises(websocket: WebSocket, start: int = 10, pa
         await asyncio.wait([writer])
 
 
+async def reads_in_a_task(websocket: WebSocket, start: int = 10, pause: float = 1.0) -> None:
+    """Makes the reader a task, and waits for the counting."""
+    await websocket.accept()
+    reader = asyncio.create_task(_read(websocket))
+    try:
+        await count(websocket, start, pause)
+    finally:
+        reader.cancel()
+        await asyncio.wait([reader])
+
+
+async def groups(websocket: WebSocket, start: int = 10, pause: float = 1.0) -> None:
+    """Waits for both with a TaskGroup."""
+    await websocket.accept()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_read(websocket))
+        group.create_task(count(websocket, start, pause))
+
+
+async def reads_before_it_starts_the_writer(websocket: WebSocket, start: int = 10, pause: float = 1.0) -> None:
+    """Reads until the client leaves, and only then counts."""
+    await websocket.accept()
+    await _read(websocket)
+    writer = asyncio.create_task(count(websocket, start, pause))
+    writer.cancel()
+    await asyncio.wait([writer])
+
+
 async def makes_no_task(websocket: WebSocket, start: int = 10, pause: float = 1.0) -> None:
     """Calls the writer, and never starts it."""
     await websocket.accept()
@@ -638,6 +666,9 @@ async def makes_a_task_of_a_function(websocket: WebSocket, start: int = 10, paus
         (forgets_an_await_in_the_countdown, "write `await count(…)`"),
         (only_counts, "the client left, but only_counts still runs"),
         (gathers, "the client left, but gathers still runs"),
+        (groups, "the client left, but groups still runs"),
+        (reads_in_a_task, "still runs; keep a receiver waiting, and let the handler end when the receiver does"),
+        (reads_before_it_starts_the_writer, "got nothing, expected"),
         (forgets_its_task, "the task count still runs; cancel and await it in a `finally`"),
         (stops_at_one, "expected '0', but the connection was closed: code 1000"),
         (just_returns, "after 0 the client saw 1006; close the connection yourself"),

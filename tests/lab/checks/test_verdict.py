@@ -205,7 +205,13 @@ HANDLERS: list[tuple[Any, str]] = [
     (_spins, f"not yet: _spins {BLOCKS}"),
     (_blocks, f"not yet: _blocks {BLOCKS}"),
     (_leaks, "not yet: the client left, but the task writer still runs; cancel and await it in a `finally`"),
-    (_deaf, "not yet: the client left, but _deaf still runs; keep a receiver waiting, so that the handler notices"),
+    (
+        _deaf,
+        (
+            "not yet: the client left, but _deaf still runs; "
+            "keep a receiver waiting, and let the handler end when the receiver does"
+        ),
+    ),
     (_plain, "not yet: _plain is a plain function; write `async def _plain`"),
     (
         _unannotated,

@@ -218,7 +218,8 @@ class Trial:
             retry_on_timeout(self._wait_for_handlers)
         except TimeoutError:
             raise NotYet(
-                f"{after}, but {self.name} still runs; keep a receiver waiting, so that the handler notices"
+                f"{after}, but {self.name} still runs; "
+                "keep a receiver waiting, and let the handler end when the receiver does"
             ) from None
         while (left := self._tasks()) and remaining():
             time.sleep(0.01)  # a task that was cancelled and not awaited needs a moment
