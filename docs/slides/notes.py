@@ -43,7 +43,7 @@ class Notes:
 
     def of(self, place: int, number: int) -> str:
         """Return the notes of a slide as HTML, by its place in the outline and its number; ask in their order."""
-        if self.kept is not None and number not in self.plan.slides:
+        if not self._keeps(number):
             return ""  # what it would explain is explained on a slide that is kept
         slide = self.outline[place]
         told = bool(slide.cells) and not {"quiz", "summary"} & set(slide.keys)
@@ -64,11 +64,22 @@ class Notes:
         parts += [*self._explained(slide), explained]
         leads, follows = self._around(place) if told else ([], [])
         follows.append(self._below(place))
-        lead = "What leads here, for you alone" if slide.asks else "What leads here"  # the lesson may answer there
+        lead = f"What leads here{self._warning(place)}"
         for name, prose in ((lead, leads), ("Then", follows)):
             if written := "\n\n".join(filter(None, prose)):
                 parts.append(f"<p><b>{name}:</b></p>{MARKDOWN.render(written)}")
         return "".join(parts)
+
+    def _warning(self, place: int) -> str:
+        """Say of the lesson's prose at a slide that it may answer this vote, or the next one."""
+        if self.outline[place].asks:
+            return ", for you alone"
+        kept = (one for number, one in enumerate(self.outline[place + 1 :], place + 2) if self._keeps(number))
+        following = next(kept, None)
+        return " (don't give the next vote away)" if following and following.asks else ""
+
+    def _keeps(self, number: int) -> bool:
+        return self.kept is None or number in self.plan.slides
 
     def row(self, number: int) -> str:
         """Return the row of the plan that begins at the slide with this number."""
@@ -115,8 +126,7 @@ class Notes:
         return runs
 
     def _runs_cells(self, place: int, slide: Slide) -> bool:
-        left_out = self.kept is not None and place + 1 not in self.plan.slides
-        return bool(slide.cells) and not left_out and not {"exercise", "quiz", "summary"} & set(slide.keys)
+        return bool(slide.cells) and self._keeps(place + 1) and not {"exercise", "quiz", "summary"} & set(slide.keys)
 
     def _section(self, place: int) -> str:
         return self.lesson.section(self.outline[place].cells[-1])

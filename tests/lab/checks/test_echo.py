@@ -633,6 +633,29 @@ async def reads_before_it_starts_the_writer(websocket: WebSocket, start: int = 1
     await asyncio.wait([writer])
 
 
+async def waits_for_no_list(websocket: WebSocket, start: int = 10, pause: float = 1.0) -> None:
+    """Hands the task itself to `wait`."""
+    await websocket.accept()
+    writer = asyncio.create_task(count(websocket, start, pause))
+    try:
+        await _read(websocket)
+    finally:
+        writer.cancel()
+        await asyncio.wait(writer)  # type: ignore[type-var]
+
+
+async def loops_over_the_websocket(websocket: WebSocket, start: int = 10, pause: float = 1.0) -> None:
+    """Forgets `iter_text()`."""
+    await websocket.accept()
+    writer = asyncio.create_task(count(websocket, start, pause))
+    try:
+        async for _ in websocket:  # type: ignore[attr-defined]
+            pass
+    finally:
+        writer.cancel()
+        await asyncio.wait([writer])
+
+
 async def makes_no_task(websocket: WebSocket, start: int = 10, pause: float = 1.0) -> None:
     """Calls the writer, and never starts it."""
     await websocket.accept()
@@ -669,6 +692,8 @@ async def makes_a_task_of_a_function(websocket: WebSocket, start: int = 10, paus
         (groups, "the client left, but groups still runs"),
         (reads_in_a_task, "still runs; keep a receiver waiting, and let the handler end when the receiver does"),
         (reads_before_it_starts_the_writer, "got nothing, expected"),
+        (waits_for_no_list, "expect a list of futures, not Task in the line `await asyncio.wait(writer)"),
+        (loops_over_the_websocket, "'async for' requires an object with __aiter__"),
         (forgets_its_task, "the task count still runs; cancel and await it in a `finally`"),
         (stops_at_one, "expected '0', but the connection was closed: code 1000"),
         (just_returns, "after 0 the client saw 1006; close the connection yourself"),
