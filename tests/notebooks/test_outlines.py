@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -194,6 +195,28 @@ def test_the_notes_of_the_short_deck_name_the_cells_that_a_teacher_runs(path: Pa
         if f"ex {exercise[1]}" in planned if exercise else lesson.section(cell.id) in kept:
             expected.append(cell.id)
     assert len(named) == len(expected), (named, expected)
+
+
+@per_lesson
+def test_the_notes_warn_of_what_answers_a_vote(path: Path) -> None:
+    """The lesson's prose above a question is for the teacher alone, and that before one must not give it away."""
+    slides = list(Deck(Lesson(path), outline.read(path.stem), short=True).slides())
+    asked = ["Before they answer" in slide or "After their answers" in slide for slide in slides]
+    alone = ["<b>What leads here, for you alone:</b>" in slide for slide in slides]
+    before = ["<b>What leads here (don't give the next vote away):</b>" in slide for slide in slides]
+    assert any(alone)
+    assert any(before)
+    assert all(asks for asks, marked in zip(asked, alone, strict=True) if marked)
+    assert not any("<b>What leads here:</b>" in slide for slide, asks in zip(slides, asked, strict=True) if asks)
+
+
+@per_lesson
+def test_the_cells_that_a_teacher_runs_have_names_of_their_own(path: Path) -> None:
+    """No two cells of a lesson have the same name in the notes, unless they are the same."""
+    lesson = Lesson(path)
+    names = Deck(lesson, outline.read(path.stem), short=True).notes.names
+    different = {(name, lesson[one].source) for one, name in names.items()}
+    assert [name for name, count in Counter(name for name, _ in different).items() if count > 1] == []
 
 
 def test_an_unknown_key_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
