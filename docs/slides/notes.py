@@ -174,7 +174,7 @@ class Notes:
         goals = re.search(r"^You will\n\n(.+?)(?=\n\n)", self.lesson.cells[0].source, re.MULTILINE | re.DOTALL)
         told = self.guide.introduction() if self.kept is not None else ""
         drawing = MARKDOWN.render(self.guide.drawing())
-        aims = "<p>The aims, for you alone until the summary, because they answer some votes. You will</p>"
+        aims = "<p>The aims, at the top of the notebook. Don't read them aloud: they hint at some votes. You will</p>"
         return f"{aims}{MARKDOWN.render(goals[1] if goals else '')}{MARKDOWN.render(told)}{drawing}"
 
     def _minutes(self, cell_id: str) -> str:
